@@ -1,0 +1,91 @@
+"""Every folder and file name of the project."""
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def data_root() -> Path:
+    """Return the folder that holds `subsets/`, `reference_results/` and `site/`.
+
+    A wheel carries them inside the package as `_data`; in a checkout they are the repository's
+    own folders, two levels up.
+    """
+    shipped = PACKAGE / "_data"
+    return shipped if shipped.is_dir() else PACKAGE.parents[1]
+
+
+def subset_roots() -> list[Path]:
+    """Return the folders searched for bases and manifests, first match wins.
+
+    `LOTTERYBENCH_SUBSETS` may name more (separated like PATH) that come before the shipped one.
+    """
+    named = os.environ.get("LOTTERYBENCH_SUBSETS", "")
+    return [Path(part) for part in named.split(os.pathsep) if part] + [data_root() / "subsets"]
+
+
+def data_folder() -> Path | None:
+    """Return the folder of local copies of the bases (`LOTTERYBENCH_DATA`), if one is named."""
+    named = os.environ.get("LOTTERYBENCH_DATA")
+    return Path(named) if named else None
+
+
+def cache_folder() -> Path:
+    """Return the folder for decoded bases: `LOTTERYBENCH_CACHE`, else the user's cache."""
+    named = os.environ.get("LOTTERYBENCH_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lotterybench"
+
+
+def base_file(root: Path, base: str) -> Path:
+    """Return where the record of a base lies."""
+    return root / base / "base.json"
+
+
+def keyring_file(root: Path, base: str) -> Path:
+    """Return where the keyring of a base lies."""
+    return root / base / "keys.parquet"
+
+
+def manifest_file(root: Path, subset: str, version: int) -> Path:
+    """Return where version `version` of subset `base/name` lies."""
+    return root / subset / f"v{version}.json"
+
+
+def positions_file(manifest: Path) -> Path:
+    """Return the positions file that goes with a manifest."""
+    return manifest.with_suffix(".positions.parquet")
+
+
+def reference_results() -> Path:
+    """Return the folder of the results that ship with the package."""
+    return data_root() / "reference_results"
+
+
+def track_file(results: Path) -> Path:
+    """Return the frozen track record inside a track's results folder."""
+    return results / "track.json"
+
+
+def results_file(results: Path, subset: str | None, version: int | None) -> Path:
+    """Return the results file of one subset (`base/name`, version) or of the full data (None)."""
+    if subset is None:
+        return results / "full.jsonl"
+    return results / f"{subset.split('/', 1)[1]}-v{version}.jsonl"
+
+
+def timings_file(results: Path) -> Path:
+    """Return the file of measured seconds, apart from the results so that those repeat exactly."""
+    return results / "timings.jsonl"
+
+
+def templates() -> Path:
+    """Return the folder of the site's page templates."""
+    return data_root() / "site" / "templates"
+
+
+def assets() -> Path:
+    """Return the folder of the site's stylesheet and script."""
+    return data_root() / "site" / "assets"

@@ -1,0 +1,236 @@
+"""What is written down of data: bases and subset manifests, and how digests are taken."""
+
+import hashlib
+import json
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lotterybench.errors import BadRecord
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$", max_length=80)]
+SubsetId = Annotated[
+    str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*/[a-z0-9]+([.-][a-z0-9]+)*$", max_length=160)
+]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, Split] = ("train", "test")
+
+
+def canonical_json(thing: Any) -> bytes:
+    """Serialise to the one JSON text that digests are taken of: sorted keys, no spaces, ASCII."""
+    text = json.dumps(
+        thing, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
+    return text.encode()
+
+
+def sha256_of(thing: Any) -> str:
+    """Return the sha256, in hex, of a thing's canonical JSON."""
+    return hashlib.sha256(canonical_json(thing)).hexdigest()
+
+
+class Record(BaseModel):
+    """A frozen record; unknown fields are refused, and fields at their default leave no trace.
+
+    The second rule keeps digests and run keys alive when a later version adds a field.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def read(cls, text: str | bytes, where: str) -> Self:
+        """Parse JSON; raise `BadRecord` with `where` and every fault in one line."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, fault['loc'])) or 'record'}: {fault['msg']}"
+                for fault in error.errors()
+            )
+            raise BadRecord(f"{where} is not a valid {cls.__name__.lower()}: {faults}") from None
+
+    def fields(self, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """Return the fields that differ from their defaults, as JSON types."""
+        found: dict[str, Any] = self.model_dump(
+            mode="json", exclude_defaults=True, exclude=set(without)
+        )
+        return found
+
+    def pretty(self) -> bytes:
+        """Return the JSON text that is committed: indented, keys in the order of the class."""
+        return (json.dumps(self.fields(), indent=2, ensure_ascii=True) + "\n").encode()
+
+    def line(self) -> str:
+        """Return the record as one line of canonical JSON, without a line end."""
+        return canonical_json(self.fields()).decode()
+
+
+class SplitInfo(Record):
+    """One split of a base: its name at the source, its size, and the digest of its content."""
+
+    source_name: str
+    rows: int = Field(gt=0)
+    digest: Sha256
+
+
+class Base(Record):
+    """A pinned full dataset.
+
+    `digest` covers what the images and labels are (the digests of both splits' full keys and
+    labels, the class names, the kind of key), and nothing about where a copy of them lies.
+    """
+
+    schema_version: Literal[1]
+    id: Slug
+    title: str
+    source: str
+    hub_id: str | None = None
+    revision: str | None = None
+    config: str | None = None
+    folder: str | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+    key_kind: Literal["pixels", "encoded"]
+    mode: Literal["RGB", "L"]
+    size: tuple[int, int]
+    splits: dict[Split, SplitInfo]
+    class_names: list[str] = Field(min_length=2)
+    wordnet_ids: list[str] | None = None
+    licence: str
+    redistributable: bool = False
+    citation: str = ""
+    keyring_digest: Sha256
+    digest: Sha256
+
+    @model_validator(mode="after")
+    def _holds(self) -> Self:
+        if len(set(self.class_names)) < len(self.class_names):
+            raise ValueError("class names must be unique")
+        if set(self.splits) != set(SPLITS):
+            raise ValueError("a base has the splits train and test")
+        return self
+
+    def content_digest(self) -> str:
+        """Return what `digest` must be."""
+        return sha256_of(
+            {
+                "key_kind": self.key_kind,
+                "mode": self.mode,
+                "classes": self.class_names,
+                "splits": {name: split.digest for name, split in self.splits.items()},
+            }
+        )
+
+    def class_indices(self, names: list[str]) -> list[int]:
+        """Return the labels of classes given by name; raise `BadRecord` for an unknown name."""
+        index = {name: label for label, name in enumerate(self.class_names)}
+        strange = [name for name in names if name not in index]
+        if strange:
+            raise BadRecord(f"{self.id} has no class {', '.join(map(repr, strange[:5]))}")
+        return [index[name] for name in names]
+
+
+class Budget(Record):
+    """How much of the training split was asked for: exactly one of the three is given."""
+
+    count: int | None = Field(default=None, gt=0)
+    fraction: float | None = Field(default=None, gt=0, le=1)
+    classes: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(value is not None for value in (self.count, self.fraction, self.classes)) != 1:
+            raise ValueError("give exactly one of count, fraction and classes")
+        return self
+
+
+class Positions(Record):
+    """The positions file of a samples subset; `sha256` covers its columns, not Parquet's bytes."""
+
+    count: int = Field(gt=0)
+    columns: list[str]
+    sha256: Sha256
+
+
+class SelectedWith(Record):
+    """What a selector was shown beside sizes: method results, signals, labels."""
+
+    methods: list[str] = []
+    seeds: list[int] = []
+    signals: Sha256 | None = None
+    labels: bool = False
+
+
+class CreatedWith(Record):
+    """The software that made a manifest; `code` is the digest of the selection code."""
+
+    lotterybench: str
+    code: Sha256
+
+
+# What may be said of a released manifest later on, without touching what it selects.
+AFTERWARDS = frozenset({"digest", "superseded_by", "withdrawn"})
+
+
+class Subset(Record):
+    """A manifest: one named, versioned selection of a base's training split."""
+
+    schema_version: Literal[1]
+    id: SubsetId
+    version: int = Field(ge=1)
+    base: Slug
+    base_digest: Sha256
+    kind: Literal["classes", "samples", "stream"]
+    selector: str
+    settings: dict[str, Any] = {}
+    seed: int = Field(ge=0)
+    budget: Budget
+    classes: list[str] | None = None
+    positions: Positions | None = None
+    selected_with: SelectedWith
+    created_with: CreatedWith
+    digest: Sha256
+    superseded_by: str | None = None
+    withdrawn: str | None = None
+
+    @model_validator(mode="after")
+    def _holds(self) -> Self:
+        if self.id.split("/")[0] != self.base:
+            raise ValueError(f"id {self.id!r} does not begin with its base {self.base!r}")
+        if self.kind == "classes" and not self.classes:
+            raise ValueError("a subset of kind classes needs the field classes")
+        if self.kind == "samples" and self.positions is None:
+            raise ValueError("a subset of kind samples needs the field positions")
+        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+            twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+            raise ValueError(f"classes are named twice: {', '.join(twice)}")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The part of the id after the base."""
+        return self.id.split("/", 1)[1]
+
+    @property
+    def ref(self) -> str:
+        """The id with its version, as `base/name@1`."""
+        return f"{self.id}@{self.version}"
+
+    def true_digest(self) -> str:
+        """Return what `digest` must be: the sha256 of the manifest without what comes later."""
+        return sha256_of(self.fields(without=AFTERWARDS))
+
+    def data_digest(self) -> str:
+        """Return the digest of the data selected: the base's, and the positions or classes."""
+        chosen = self.positions.sha256 if self.positions else self.classes
+        return sha256_of([self.base_digest, self.kind, chosen])
+
+
+def parse_ref(text: str) -> tuple[str, int | None]:
+    """Split `base/name` or `base/name@3` into id and version (None: the newest)."""
+    match = re.fullmatch(r"([a-z0-9.-]+/[a-z0-9.-]+)(?:@(\d+))?", text)
+    if not match:
+        raise BadRecord(f"{text!r} is no subset id; the form is base/name or base/name@version")
+    return match[1], int(match[2]) if match[2] else None

@@ -1,0 +1,216 @@
+"""What is written down of experiments: tracks, the results of their runs, and fidelities."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lotterybench.records import Base, Record, Sha256, Slug, Subset, SubsetId, sha256_of
+
+Status = Literal["ok", "timeout", "oom", "crash", "invalid", "infra", "withdrawn"]
+Setting = str | int | float | bool
+
+
+class Configuration(Record):
+    """One entry of a track's pool: a registered method with its settings.
+
+    `family` is the unit that the bootstrap resamples (objective group / backbone group).
+    """
+
+    name: Slug
+    family: str
+    method: str
+    config: dict[str, Setting] = {}
+    axis: str | None = None
+
+
+class Seeds(Record):
+    """How many seeds are planned on full data and on each subset."""
+
+    full: int = Field(ge=1)
+    subset: int = Field(ge=1)
+
+
+class Track(Record):
+    """A base, a frozen pool of configurations, seeds, an evaluation and a set of subsets.
+
+    `resolution` is the side in pixels to which images are reduced by area means, if they are.
+    `probe` is the evaluation: `classifier` (the network's own outputs on the subset's classes) or
+    `frozen` (k-NN and linear probe of the frozen encoder on the full training and test splits).
+    """
+
+    schema_version: Literal[1]
+    name: Slug
+    version: int = Field(ge=1)
+    title: str
+    base: Slug
+    kind: Literal["ranking"]
+    resolution: int | None = None
+    probe: Literal["classifier", "frozen"]
+    metric: str
+    seeds: Seeds
+    configurations: list[Configuration] = Field(min_length=2)
+    anchors: list[str] = []
+    subsets: list[str] = []
+
+    @model_validator(mode="after")
+    def _holds(self) -> Self:
+        names = [entry.name for entry in self.configurations]
+        if len(set(names)) < len(names):
+            raise ValueError("configuration names must be unique")
+        if not set(self.anchors) < set(names):
+            raise ValueError("anchors must be some, and not all, of the configurations")
+        return self
+
+    def digest(self) -> str:
+        """Return the sha256 that every result of the track carries."""
+        return sha256_of(self.fields())
+
+    def scored(self) -> list[Configuration]:
+        """Return the configurations that are ranked: all but the anchors."""
+        return [entry for entry in self.configurations if entry.name not in self.anchors]
+
+
+class Cost(Record):
+    """What a run cost: training images seen, and the device it ran on.
+
+    Measured seconds lie in `timings.jsonl` beside the results, so that these repeat exactly.
+    """
+
+    images_seen: int = Field(ge=0)
+    device: str
+
+
+class Result(Record):
+    """One run: one line of JSON."""
+
+    schema_version: Literal[1]
+    track: Slug
+    track_version: int
+    track_digest: Sha256
+    arm: Literal["full", "subset", "null", "control"]
+    scope: Literal["full", "subset"]
+    base_digest: Sha256
+    subset: SubsetId | None = None
+    subset_version: int | None = None
+    subset_digest: Sha256 | None = None
+    data_digest: Sha256
+    configuration: Slug
+    family: str
+    method: str
+    config: dict[str, Setting] = {}
+    epochs: int
+    seed: int = Field(ge=0)
+    status: Status
+    reason: str | None = None
+    metrics: dict[str, float] = {}
+    cost: Cost
+    software: dict[str, str]
+    code_digest: Sha256
+    origin: str = "reference"
+    isolation: Literal["self-reported", "rerun-unsandboxed", "rerun-sandboxed"]
+
+    @property
+    def key(self) -> str:
+        """The run key: the sha256 of everything planned that determines the numbers."""
+        return run_key(
+            self.track, self.track_version, self.arm, self.data_digest, self.configuration,
+            self.method, self.config, self.seed,
+        )  # fmt: skip
+
+
+def run_key(
+    track: str, track_version: int, arm: str, data_digest: str, configuration: str,
+    method: str, config: dict[str, Any], seed: int,
+) -> str:  # fmt: skip
+    """Return the key under which a run is planned, resumed and never done twice."""
+    return sha256_of(
+        [track, track_version, arm, data_digest, configuration, method, config, seed]
+    )
+
+
+class Timing(Record):
+    """Seconds that one run took here; kept beside the results, not in them."""
+
+    key: Sha256
+    seconds: float
+
+
+class Interval(Record):
+    """A bootstrap interval between one-sided 5 % and 95 % bounds, and what was resampled."""
+
+    low: float
+    high: float
+    resampled: Literal["families", "configurations"]
+
+
+class Fidelity(Record):
+    """How well one subset's scores rank the configurations as the full scores do.
+
+    `tau` (Kendall's tau-b) and `rho` (Spearman) are between seed means; None means undefined
+    (all scores of one side are tied). `interval` resamples families and needs six of them;
+    `sensitivity` resamples configurations and is never the headline. `ceiling` is the tau-b of
+    full data against itself on disjoint halves of its seeds. `cost_ratio` is images seen on the
+    subset over images seen on full data. `why` says why there is no interval or no verdict.
+    """
+
+    track: Slug
+    track_version: int
+    track_digest: Sha256
+    subset: SubsetId
+    subset_version: int
+    subset_digest: Sha256
+    scope: Literal["full", "subset"]
+    metric: str
+    configurations: int
+    families: int
+    seeds_full: int
+    seeds_subset: int
+    tau: float | None = None
+    rho: float | None = None
+    interval: Interval | None = None
+    sensitivity: Interval | None = None
+    ceiling: float | None = None
+    cost_ratio: float
+    failures: int = 0
+    verdict: Literal["faithful", "ticket", "refuted", "undecided", "descriptive"]
+    why: str
+
+
+class Score(Record):
+    """One configuration on one arm: the seed mean and the scores behind it, in seed order."""
+
+    configuration: Slug
+    family: str
+    anchor: bool = False
+    mean: float | None = None
+    scores: list[float] = []
+    failures: int = 0
+
+
+class SubsetScores(Record):
+    """One subset of a track: its fidelity (None until every planned run has a status) and scores.
+
+    `missing` counts the planned runs that have no result yet.
+    """
+
+    subset: SubsetId
+    subset_version: int
+    missing: int = 0
+    fidelity: Fidelity | None = None
+    scores: list[Score] = []
+
+
+class Board(Record):
+    """Everything known of one track: its full-data scores and, per subset, scores and fidelity."""
+
+    track: Track
+    track_digest: Sha256
+    full: list[Score]
+    missing_full: int = 0
+    subsets: list[SubsetScores]
+
+
+PUBLISHED: dict[str, type[Record]] = {
+    "base": Base, "subset": Subset, "track": Track, "result": Result, "timing": Timing,
+    "fidelity": Fidelity, "board": Board,
+}  # fmt: skip
