@@ -67,22 +67,13 @@ class Record(BaseModel):
         return canonical_json(self.fields()).decode()
 
 
-class SplitInfo(Record):
-    """One split of a base: its name at the source, its size, and the digest of its content."""
+class Origin(Record):
+    """Where copies of a dataset are read from, and how: enough to read it before it is pinned.
 
-    source_name: str
-    rows: int = Field(gt=0)
-    digest: Sha256
-
-
-class Base(Record):
-    """A pinned full dataset.
-
-    `digest` covers what the images and labels are (the digests of both splits' full keys and
-    labels, the class names, the kind of key), and nothing about where a copy of them lies.
+    `folder` is its folder inside `LOTTERYBENCH_DATA` (default: the id). `key_kind` says whether a
+    sample's key is of its pixels or of its encoded file; `size` is (height, width) in pixels.
     """
 
-    schema_version: Literal[1]
     id: Slug
     title: str
     source: str
@@ -92,15 +83,36 @@ class Base(Record):
     folder: str | None = None
     image_column: str | None = None
     label_column: str | None = None
-    key_kind: Literal["pixels", "encoded"]
-    mode: Literal["RGB", "L"]
+    split_names: dict[Split, str] = {"train": "train", "test": "test"}
+    key_kind: Literal["pixels", "encoded"] = "pixels"
+    mode: Literal["RGB", "L"] = "RGB"
+    size: tuple[int, int] | None = None
+    mirror: bool = True
+    wordnet_ids: list[str] | None = None
+    licence: str = "unknown"
+    redistributable: bool = False
+    citation: str = ""
+
+
+class SplitInfo(Record):
+    """One split of a base: its size, and the digest of its content."""
+
+    rows: int = Field(gt=0)
+    digest: Sha256
+
+
+class Base(Origin):
+    """A pinned full dataset.
+
+    `digest` covers what the images and labels are (the digests of both splits' full keys and
+    labels, the class names, the kind of key), and nothing about where a copy of them lies.
+    `mirror` says whether a mirrored image keeps its class.
+    """
+
+    schema_version: Literal[1]
     size: tuple[int, int]
     splits: dict[Split, SplitInfo]
     class_names: list[str] = Field(min_length=2)
-    wordnet_ids: list[str] | None = None
-    licence: str
-    redistributable: bool = False
-    citation: str = ""
     keyring_digest: Sha256
     digest: Sha256
 

@@ -1,0 +1,151 @@
+"""The leaderboard site: pages and data files rendered from boards, byte for byte the same."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import lotterybench.boardview as view
+from lotterybench.charts import counted, number, share, span
+from lotterybench.errors import BadRecord, BadRequest
+from lotterybench.paths import assets, templates
+from lotterybench.records import Base, Subset, canonical_json
+from lotterybench.storage import write_whole
+from lotterybench.trials import PUBLISHED, Board
+
+LISTING = "files.json"
+ASSETS = ("board.js", "mark.svg", "style.css")
+
+
+def render(
+    boards: Sequence[Board], subsets: Mapping[str, Subset], bases: Mapping[str, Base], out: Path
+) -> list[Path]:
+    """Write the site folder and remove what an earlier rendering wrote and this one does not.
+
+    `subsets` maps `base/name@version` to its manifest, `bases` an id to its base. Only files
+    listed in `out/files.json` are ever removed. Returns the paths written, sorted. Raises
+    `BadRequest` if two boards share a name, `UnknownName` if a board's subset or base is not
+    given, `BadRecord` if `files.json` is damaged.
+    """
+    content = pages(boards, subsets, bases)
+    before = _listed(out)
+    # The list comes first, with old and new names: a rendering that is interrupted leaves no
+    # file behind that the next one does not know of.
+    write_whole(out / LISTING, _listing({*before, *content}))
+    for path in sorted(content.keys() - {LISTING}):
+        write_whole(out / path, content[path])
+    for path in sorted(before - content.keys()):
+        _remove(out, path)
+    write_whole(out / LISTING, content[LISTING])
+    return [out / path for path in sorted(content)]
+
+
+def pages(
+    boards: Sequence[Board], subsets: Mapping[str, Subset], bases: Mapping[str, Base]
+) -> dict[str, bytes]:
+    """Return every file of the site as relative path to content, in the order of the paths.
+
+    The order of the boards and of the mappings makes no difference. Raises `BadRequest` if two
+    boards share a name, `UnknownName` if a board's subset or base is not given.
+    """
+    boards = sorted(boards, key=lambda board: board.track.name)
+    for one, other in zip(boards, boards[1:], strict=False):
+        if one.track.name == other.track.name:
+            raise BadRequest(f"two boards are named {one.track.name!r}; give one of them")
+    shelf = view.Shelf(boards, subsets, bases)
+    draw = _drawing()
+    found: dict[str, bytes] = {
+        "index.html": draw("index", "", **view.index(shelf)),
+        "leaderboard.json": canonical_json(
+            {"schema_version": 1, "boards": [board.fields() for board in boards]}
+        ),
+    }
+    for board in boards:
+        name = board.track.name
+        found[f"boards/{name}.html"] = draw("board", "../", **view.board(shelf, board))
+        found[f"boards/{name}.csv"] = view.subset_csv(shelf, board)
+        found[f"scores/{name}.csv"] = view.score_csv(board)
+    for subset in shelf.subsets:
+        found[view.subset_page(subset)] = draw("subset", "../../", **view.subset(shelf, subset))
+    for name, record in PUBLISHED.items():
+        found[f"schema/{name}.json"] = _json(record.model_json_schema())
+    for name in ASSETS:
+        found[f"assets/{name}"] = (assets() / name).read_bytes()
+    found[LISTING] = _listing({*found, LISTING})
+    return dict(sorted(found.items()))
+
+
+def stale(pages: Mapping[str, bytes], out: Path) -> list[str]:
+    """Return the paths at which the folder differs from the pages, sorted; [] if it is current.
+
+    These are files that are absent, that hold something else, or that an earlier rendering
+    listed and this one does not write. Raises `BadRecord` if `files.json` is damaged.
+    """
+    wrong = {
+        path
+        for path, content in pages.items()
+        if not (out / path).is_file() or (out / path).read_bytes() != content
+    }
+    return sorted(wrong | {path for path in _listed(out) - pages.keys() if (out / path).exists()})
+
+
+def _drawing() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(templates()),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "share": share, "span": span, "counted": counted}
+    environment.globals["schemas"] = sorted(PUBLISHED)
+
+    def draw(template: str, root: str, **context: Any) -> bytes:
+        page = environment.get_template(f"{template}.html.j2")
+        return page.render(root=root, **context).encode()
+
+    return draw
+
+
+def _json(thing: Any) -> bytes:
+    return (json.dumps(thing, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _listing(paths: set[str]) -> bytes:
+    return _json(sorted(paths))
+
+
+def _listed(out: Path) -> set[str]:
+    """Return the paths that an earlier rendering wrote; each lies inside the folder."""
+    file = out / LISTING
+    if not file.is_file():
+        return set()
+    try:
+        paths = json.loads(file.read_bytes())
+        safe = [isinstance(path, str) and _inside(path) for path in paths]
+    except (ValueError, TypeError):
+        safe = [False]
+    if not all(safe):
+        raise BadRecord(f"{file} is not a list of the site's files; remove it and render again")
+    return set(paths)
+
+
+def _inside(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts
+
+
+def _remove(out: Path, path: str) -> None:
+    """Remove one file and the folders that it leaves empty; never through a link."""
+    file = out / path
+    folders = [folder for folder in file.parents if folder != out and out in folder.parents]
+    if any(folder.is_symlink() for folder in folders):
+        return
+    file.unlink(missing_ok=True)
+    for folder in folders:
+        if not folder.is_dir() or any(folder.iterdir()):
+            break
+        folder.rmdir()

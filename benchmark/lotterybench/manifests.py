@@ -1,0 +1,200 @@
+"""Bases and subset manifests on disk: finding, reading, writing and checking them."""
+
+import hashlib
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lotterybench import keyrings
+from lotterybench.errors import BadRecord
+from lotterybench.keyrings import Keyring
+from lotterybench.paths import (
+    base_file,
+    keyring_file,
+    manifest_file,
+    positions_file,
+    subset_roots,
+)
+from lotterybench.records import Base, Positions, Subset, parse_ref
+from lotterybench.registry import unknown
+from lotterybench.storage import write_whole
+
+Columns = Mapping[str, NDArray[np.generic]]
+
+
+def bases() -> list[str]:
+    """Return the ids of all bases that are pinned here."""
+    return sorted({file.parent.name for root in subset_roots() for file in root.glob("*/base.json")})
+
+
+def find_base(name: str) -> tuple[Base, Path]:
+    """Return a pinned base and the root folder that holds it."""
+    for root in subset_roots():
+        file = base_file(root, name)
+        if file.is_file():
+            return load_base(file), root
+    raise unknown("base", name, bases())
+
+
+def load_base(file: Path) -> Base:
+    """Read a base record and check its digest."""
+    base = Base.read(file.read_bytes(), str(file))
+    if base.content_digest() != base.digest:
+        raise BadRecord(f"{file}: digest is {base.digest}, its content gives {base.content_digest()}")
+    return base
+
+
+def load_keyring(name: str) -> Keyring:
+    """Read the keyring of a pinned base and check its digest against the record."""
+    base, root = find_base(name)
+    file = keyring_file(root, name)
+    keyring = keyrings.load(file)
+    if keyring.digest() != base.keyring_digest:
+        raise BadRecord(f"{file} does not have the digest that {name}'s base.json names")
+    return keyring
+
+
+def save_base(base: Base, keyring: Keyring, root: Path) -> Path:
+    """Write a base's record and keyring below `root`; return the record's path."""
+    keyrings.save(keyring, keyring_file(root, base.id))
+    file = base_file(root, base.id)
+    write_whole(file, base.pretty())
+    return file
+
+
+def subsets(base: str | None = None) -> list[str]:
+    """Return all manifests known here as `base/name@version`, in order."""
+    found = {
+        (file.parent.parent.name, file.parent.name, int(file.stem[1:]))
+        for root in subset_roots()
+        for file in root.glob("*/*/v*.json")
+        if re.fullmatch(r"v\d+", file.stem)
+    }
+    return [f"{b}/{name}@{v}" for b, name, v in sorted(found) if base in (None, b)]
+
+
+def find_manifest(ref: str) -> Path:
+    """Return the manifest file of `base/name` (newest version), `base/name@2`, or a path."""
+    path = Path(ref)
+    if path.suffix == ".json":
+        if not path.is_file():
+            raise BadRecord(f"there is no manifest {ref}")
+        return path
+    name, version = parse_ref(ref)
+    known = [other for other in subsets() if other.split("@")[0] == name]
+    if version is None and known:
+        version = max(int(other.split("@")[1]) for other in known)
+    if version is None or f"{name}@{version}" not in known:
+        raise unknown("subset", ref, subsets() if "@" in ref else sorted({s.split("@")[0] for s in subsets()}))
+    return next(
+        file for root in subset_roots() if (file := manifest_file(root, name, version)).is_file()
+    )
+
+
+def load_subset_manifest(ref: str | Path) -> tuple[Subset, NDArray[np.int64] | None]:
+    """Return a manifest and its positions (None for a class list), fully checked.
+
+    Raises `BadRecord` in one line that names every fault.
+    """
+    file = find_manifest(str(ref))
+    subset = Subset.read(file.read_bytes(), str(file))
+    columns = load_positions(file) if subset.positions else None
+    base, _ = find_base(subset.base)
+    faults = problems(subset, columns, base, load_keyring(base.id))
+    if faults:
+        raise BadRecord(f"{file}: {'; '.join(faults)}")
+    return subset, None if columns is None else columns["position"].astype(np.int64)
+
+
+def save_manifest(subset: Subset, columns: Columns | None, root: Path) -> Path:
+    """Write a manifest and its positions below `root`; refuse to change a released version."""
+    file = manifest_file(root, subset.id, subset.version)
+    if file.is_file():
+        there = Subset.read(file.read_bytes(), str(file))
+        if there.digest != subset.digest:
+            raise BadRecord(
+                f"{file} exists and selects something else; a change is a new version: "
+                f"give --version {subset.version + 1}"
+            )
+        return file
+    if columns is not None:
+        buffer = io.BytesIO()
+        table = pa.table({name: np.asarray(values) for name, values in columns.items()})
+        pq.write_table(table, buffer, compression="zstd", write_statistics=False, store_schema=False)
+        write_whole(positions_file(file), buffer.getvalue())
+    write_whole(file, subset.pretty())
+    return file
+
+
+def load_positions(manifest: Path) -> dict[str, NDArray[np.generic]]:
+    """Return the columns of the positions file beside a manifest, in the selector's order."""
+    file = positions_file(manifest)
+    try:
+        table = pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise BadRecord(f"{file} cannot be read: {error}") from None
+    if "position" not in table.column_names:
+        raise BadRecord(f"{file} has no column position")
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def describe_positions(columns: Columns) -> Positions:
+    """Return count, column names and the digest of a positions file's content.
+
+    Each column enters the sha256 as name, dtype and little-endian bytes.
+    """
+    digest = hashlib.sha256()
+    for name, values in columns.items():
+        little = np.asarray(values).astype(np.asarray(values).dtype.newbyteorder("<"))
+        digest.update(f"{name}\0{little.dtype.str}\0".encode() + little.tobytes())
+    return Positions(
+        count=len(columns["position"]), columns=list(columns), sha256=digest.hexdigest()
+    )
+
+
+def problems(subset: Subset, columns: Columns | None, base: Base, keyring: Keyring) -> list[str]:
+    """Return every rule that a manifest breaks against its base; [] if it holds."""
+    found = []
+    if subset.base_digest != base.digest:
+        found.append(f"base_digest {subset.base_digest[:12]}… is not that of {base.id} ({base.digest[:12]}…)")
+    if subset.true_digest() != subset.digest:
+        found.append(f"digest {subset.digest[:12]}… is wrong; the manifest's content gives {subset.true_digest()[:12]}…")
+    if subset.classes is not None:
+        strange = [name for name in subset.classes if name not in base.class_names]
+        if strange:
+            found.append(f"{base.id} has no class {', '.join(map(repr, strange[:5]))}")
+        if subset.budget.classes not in (None, len(subset.classes)):
+            found.append(f"{len(subset.classes)} classes, the budget says {subset.budget.classes}")
+    if subset.positions is not None and columns is not None:
+        found += _position_problems(subset, columns, len(keyring.keys["train"]))
+    return found
+
+
+def _position_problems(subset: Subset, columns: Columns, rows: int) -> list[str]:
+    found = []
+    position = np.asarray(columns["position"]).astype(np.int64)
+    values, counts = np.unique(position, return_counts=True)
+    if (counts > 1).any():
+        twice = values[counts > 1]
+        found.append(f"position {twice[0]} occurs {counts.max()} times ({len(twice)} duplicated)")
+    outside = values[(values < 0) | (values >= rows)]
+    if len(outside):
+        found.append(f"position {outside[0]} is outside 0..{rows - 1} ({len(outside)} such)")
+    assert subset.positions is not None
+    there = describe_positions(columns)
+    if there.count != subset.positions.count:
+        found.append(f"{there.count} positions, the manifest says {subset.positions.count}")
+    if there != subset.positions:
+        found.append("the positions file does not have the sha256 that the manifest names")
+    wanted = subset.budget.count
+    if subset.budget.fraction is not None:
+        wanted = round(subset.budget.fraction * rows)
+    if wanted not in (None, there.count):
+        found.append(f"{there.count} positions, the budget asks for {wanted}")
+    return found

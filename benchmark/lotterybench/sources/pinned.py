@@ -1,0 +1,121 @@
+"""Pinning a dataset by content, and reading a pinned one in its canonical order."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotterybench.errors import BadData
+from lotterybench.keyrings import Keyring, canonical_order, resolve, short, split_digest
+from lotterybench.manifests import find_base, load_keyring
+from lotterybench.paths import cache_folder
+from lotterybench.records import SPLITS, Base, Origin, Split, SplitInfo
+from lotterybench.sources.base import Copy, Images, source
+from lotterybench.storage import staged, write_whole
+
+# What pin() works out, given here so that a draft of the record validates before it is known.
+_UNKNOWN = "0" * 64
+
+
+def pin(origin: Origin) -> tuple[Base, Keyring]:
+    """Read a whole copy and return its record and keyring.
+
+    Raises `BadData` if the splits disagree on the classes or images differ in size.
+    """
+    reader = source[origin.source]
+    origin = reader.settle(origin)
+    copies = {split: reader.read(origin, split) for split in SPLITS}
+    train, test = copies["train"], copies["test"]
+    if train.class_names != test.class_names:
+        raise BadData(f"{origin.id}: the training and test splits name different classes")
+    if train.pixels.shape[1:] != test.pixels.shape[1:]:
+        raise BadData(f"{origin.id}: training and test images differ in size")
+    keyring = Keyring({s: _in_order(copies[s])[0] for s in SPLITS},
+                      {s: _in_order(copies[s])[1] for s in SPLITS})  # fmt: skip
+    draft = Base(
+        **origin.model_dump() | {"size": train.pixels.shape[1:3]},
+        schema_version=1,
+        splits={
+            split: SplitInfo(rows=len(copy.keys), digest=split_digest(copy.keys, copy.labels))
+            for split, copy in copies.items()
+        },
+        class_names=train.class_names,
+        keyring_digest=keyring.digest(),
+        digest=_UNKNOWN,
+    )
+    return draft.model_copy(update={"digest": draft.content_digest()}), keyring
+
+
+def images(name: str, split: Split) -> Images:
+    """Return one split of a pinned base in canonical order, whatever copy it is read from.
+
+    Decoded pixels are kept in the cache folder and memory-mapped from there. Raises `BadData`,
+    naming samples, if the copy at hand is not the pinned one.
+    """
+    base, _ = find_base(name)
+    keyring = load_keyring(name)
+    labels = keyring.labels[split].astype(np.int64)
+    fingerprint = source[base.source].fingerprint(base, split)
+    if fingerprint is None:
+        copy, order = _resolved(base, keyring, split)
+        return Images(copy.pixels[order], labels)
+    stem = f"{split}-{hashlib.sha256(fingerprint.encode()).hexdigest()[:12]}.npy"
+    file = cache_folder() / f"{base.id}-{base.digest[:12]}" / stem
+    pixels = _cached(file)
+    if pixels is None:
+        copy, order = _resolved(base, keyring, split)
+        _cache(file, copy.pixels[order])
+        pixels = copy.pixels[order]
+    return Images(pixels, labels)
+
+
+def encoded(name: str, split: Split) -> list[bytes]:
+    """Return the files of a split as they came, in canonical order (bases keyed by file)."""
+    base, _ = find_base(name)
+    copy, order = _resolved(base, load_keyring(name), split)
+    if copy.encoded is None:
+        raise BadData(f"{name} is keyed by pixels; it has no files of its own")
+    return [copy.encoded[row] for row in order]
+
+
+def _in_order(copy: Copy) -> tuple[NDArray[np.uint64], NDArray[np.uint16]]:
+    order = canonical_order(copy.keys, copy.labels)
+    return short(copy.keys)[order], copy.labels[order].astype(np.uint16)
+
+
+def _resolved(base: Base, keyring: Keyring, split: Split) -> tuple[Copy, NDArray[np.int64]]:
+    copy = source[base.source].read(base, split)
+    if copy.class_names != base.class_names:
+        raise BadData(f"this copy of {base.id} names other classes than the pinned one")
+    order = resolve(
+        keyring,
+        split,
+        copy.keys,
+        copy.labels,
+        copy.names,
+        digest=base.splits[split].digest,
+        where=f"this copy of {base.id}",
+    )
+    return copy, order
+
+
+def _cached(file: Path) -> NDArray[np.uint8] | None:
+    """Return the cached array if it is there and whole (its sha256 lies beside it)."""
+    sums = file.with_suffix(".sha256")
+    if not (file.is_file() and sums.is_file()):
+        return None
+    with file.open("rb") as content:
+        if hashlib.file_digest(content, "sha256").hexdigest() != sums.read_text():
+            return None
+    pixels: NDArray[np.uint8] = np.load(file, mmap_mode="r")
+    return pixels
+
+
+def _cache(file: Path, pixels: NDArray[np.uint8]) -> None:
+    with staged(file) as draft:
+        with draft.open("wb") as out:
+            np.save(out, pixels)
+        with draft.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    write_whole(file.with_suffix(".sha256"), digest.encode())
