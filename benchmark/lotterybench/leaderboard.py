@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-import lotterybench.boardview as view
+from lotterybench.boardfiles import score_csv, subset_csv
+from lotterybench.boardview import Shelf, board_view, index_view, subset_page, subset_view
 from lotterybench.charts import counted, number, share, span
 from lotterybench.errors import BadRecord, BadRequest
 from lotterybench.paths import assets, templates
@@ -51,24 +53,25 @@ def pages(
     boards share a name, `UnknownName` if a board's subset or base is not given.
     """
     boards = sorted(boards, key=lambda board: board.track.name)
-    for one, other in zip(boards, boards[1:], strict=False):
+    for one, other in pairwise(boards):
         if one.track.name == other.track.name:
             raise BadRequest(f"two boards are named {one.track.name!r}; give one of them")
-    shelf = view.Shelf(boards, subsets, bases)
+    shelf = Shelf(boards, subsets, bases)
+    kinds = {subset.ref: subset.kind for subset in shelf.subsets}
     draw = _drawing()
     found: dict[str, bytes] = {
-        "index.html": draw("index", "", **view.index(shelf)),
+        "index.html": draw("index", "", **index_view(shelf)),
         "leaderboard.json": canonical_json(
             {"schema_version": 1, "boards": [board.fields() for board in boards]}
         ),
     }
     for board in boards:
         name = board.track.name
-        found[f"boards/{name}.html"] = draw("board", "../", **view.board(shelf, board))
-        found[f"boards/{name}.csv"] = view.subset_csv(shelf, board)
-        found[f"scores/{name}.csv"] = view.score_csv(board)
+        found[f"boards/{name}.html"] = draw("board", "../", **board_view(shelf, board))
+        found[f"boards/{name}.csv"] = subset_csv(board, kinds)
+        found[f"scores/{name}.csv"] = score_csv(board)
     for subset in shelf.subsets:
-        found[view.subset_page(subset)] = draw("subset", "../../", **view.subset(shelf, subset))
+        found[subset_page(subset)] = draw("subset", "../../", **subset_view(shelf, subset))
     for name, record in PUBLISHED.items():
         found[f"schema/{name}.json"] = _json(record.model_json_schema())
     for name in ASSETS:
@@ -125,15 +128,16 @@ def _listed(out: Path) -> set[str]:
         return set()
     try:
         paths = json.loads(file.read_bytes())
-        safe = [isinstance(path, str) and _inside(path) for path in paths]
-    except (ValueError, TypeError):
-        safe = [False]
-    if not all(safe):
+    except ValueError:
+        paths = None
+    if not isinstance(paths, list) or not all(map(_inside, paths)):
         raise BadRecord(f"{file} is not a list of the site's files; remove it and render again")
     return set(paths)
 
 
-def _inside(path: str) -> bool:
+def _inside(path: object) -> bool:
+    if not isinstance(path, str):
+        return False
     pure = PurePosixPath(path)
     return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts
 
@@ -144,7 +148,8 @@ def _remove(out: Path, path: str) -> None:
     folders = [folder for folder in file.parents if folder != out and out in folder.parents]
     if any(folder.is_symlink() for folder in folders):
         return
-    file.unlink(missing_ok=True)
+    if file.is_file() or file.is_symlink():
+        file.unlink()
     for folder in folders:
         if not folder.is_dir() or any(folder.iterdir()):
             break

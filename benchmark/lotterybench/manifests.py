@@ -21,7 +21,7 @@ from lotterybench.paths import (
     positions_file,
     subset_roots,
 )
-from lotterybench.records import Base, Positions, Subset, parse_ref
+from lotterybench.records import AFTERWARDS, Base, Positions, Subset, parse_ref
 from lotterybench.registry import unknown
 from lotterybench.storage import write_whole
 
@@ -117,7 +117,8 @@ def save_manifest(subset: Subset, columns: Columns | None, root: Path) -> Path:
     file = manifest_file(root, subset.id, subset.version)
     if file.is_file():
         there = Subset.read(file.read_bytes(), str(file))
-        if there.digest != subset.digest:
+        apart = AFTERWARDS | {"created_with"}  # the same selection made by newer software is no news
+        if there.fields(without=apart) != subset.fields(without=apart):
             raise BadRecord(
                 f"{file} exists and selects something else; a change is a new version: "
                 f"give --version {subset.version + 1}"

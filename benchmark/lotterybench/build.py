@@ -1,0 +1,124 @@
+"""Base and selector make a subset: the manifest, its positions, and the rules both must keep."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from lotterybench.errors import BadRecord, BadRequest
+from lotterybench.manifests import (
+    describe_positions,
+    find_base,
+    load_keyring,
+    load_positions,
+    problems,
+    save_manifest,
+)
+from lotterybench.provenance import code_digest, package_version
+from lotterybench.records import Base, Budget, CreatedWith, SelectedWith, Subset
+from lotterybench.selection import Pool, Selector, selector
+
+
+def build_subset(
+    base: str,
+    chosen: str,
+    budget: Budget,
+    *,
+    name: str,
+    seed: int = 0,
+    version: int = 1,
+    settings: dict[str, Any] | None = None,
+) -> tuple[Subset, NDArray[np.int64] | None]:
+    """Select from a pinned base; return the manifest and, for samples, the positions.
+
+    Equal arguments give equal manifests. Raises `BadRequest` if the budget does not fit the
+    selector or the base, or a setting is not one of the selector's.
+    """
+    settings = settings or {}
+    record, _ = find_base(base)
+    how = selector[chosen]
+    _check_settings(chosen, how, settings)
+    labels = load_keyring(base).labels["train"].astype(np.int64)
+    pool = Pool(labels, len(record.class_names))
+    size = _size(budget, chosen, how, record)
+    picked = how.select(pool, size, np.random.default_rng(seed), **settings)
+    columns = {"position": picked.astype(np.uint32)} if how.kind == "samples" else None
+    try:
+        draft = Subset(
+            schema_version=1,
+            id=f"{base}/{name}",
+            version=version,
+            base=base,
+            base_digest=record.digest,
+            kind=how.kind,
+            selector=chosen,
+            settings=settings,
+            seed=seed,
+            budget=budget,
+            classes=None if columns else [record.class_names[label] for label in picked],
+            positions=describe_positions(columns) if columns else None,
+            selected_with=SelectedWith(labels=how.labels),
+            created_with=CreatedWith(
+                lotterybench=package_version(), code=code_digest("selection/*.py")
+            ),
+            digest="0" * 64,
+        )
+    except ValidationError as error:
+        raise BadRequest(f"{base}/{name}: {error.errors()[0]['msg']}") from None
+    subset = draft.model_copy(update={"digest": draft.true_digest()})
+    return subset, picked if columns else None
+
+
+def save_subset(subset: Subset, positions: NDArray[np.int64] | None, root: Path) -> Path:
+    """Write a built subset below `root`; return the manifest's path."""
+    columns = None if positions is None else {"position": positions.astype(np.uint32)}
+    return save_manifest(subset, columns, root)
+
+
+def manifest_problems(file: Path) -> list[str]:
+    """Return every rule that a manifest on disk breaks, its selector's declarations included."""
+    try:
+        subset = Subset.read(file.read_bytes(), file.name)
+        base, _ = find_base(subset.base)
+        keyring = load_keyring(base.id)
+        columns = load_positions(file) if subset.positions else None
+    except BadRecord as error:
+        return [str(error)]
+    found = problems(subset, columns, base, keyring)
+    if subset.selector in selector and columns is not None and not found:
+        how = selector[subset.selector]
+        labels = keyring.labels["train"][np.asarray(columns["position"]).astype(np.int64)]
+        counts = np.bincount(labels, minlength=len(base.class_names))
+        if how.balanced and np.ptp(counts) > 1:
+            found.append(f"class counts range from {counts.min()} to {counts.max()}; "
+                         f"{subset.selector} promises a difference of one at most")  # fmt: skip
+    return found
+
+
+def _size(budget: Budget, name: str, how: Selector, base: Base) -> int:
+    rows, classes = base.splits["train"].rows, len(base.class_names)
+    if how.kind == "classes":
+        if budget.classes is None:
+            raise BadRequest(f"{name} selects classes: give --classes")
+        if budget.classes > classes:
+            raise BadRequest(f"{budget.classes} classes were asked for; {base.id} has {classes}")
+        return budget.classes
+    if budget.classes is not None:
+        raise BadRequest(f"{name} selects samples: give --count or --fraction")
+    size = budget.count if budget.count is not None else round((budget.fraction or 0) * rows)
+    if not 0 < size <= rows:
+        raise BadRequest(f"{size} samples were asked for; {base.id} has {rows} to train on")
+    return size
+
+
+def _check_settings(name: str, how: Selector, settings: dict[str, Any]) -> None:
+    parameters = inspect.signature(how.select).parameters.values()
+    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    strange = sorted(set(settings) - set(known))
+    if strange:
+        raise BadRequest(
+            f"{name} has no setting {', '.join(strange)}; it has {', '.join(known) or 'none'}"
+        )

@@ -1,0 +1,7 @@
+"""Selectors: arrays in, positions or classes out."""
+
+from lotterybench.selection import classes as classes
+from lotterybench.selection import uniform as uniform
+from lotterybench.selection.base import Pool, Selector, selector
+
+__all__ = ["Pool", "Selector", "selector"]
