@@ -150,7 +150,7 @@ def answer(board: Board) -> list[str]:
         if taus:
             ends = list(dict.fromkeys([number(min(taus)), number(max(taus))]))
             said.append(
-                f"τ-b is {' to '.join(ends)} over {counted(len(taus), 'subset')} tested {where}."
+                f"τ is {' to '.join(ends)} over {counted(len(taus), 'subset')} tested {where}."
             )
     if missing:
         said.append(f"{_are(missing, 'run')} still missing.")

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from statistics import stdev
 from typing import Any
 
+import numpy as np
+
+from lotterybench.ranking import rank_intervals
 from lotterybench.trials import Fidelity, Interval, Score
 
 FAITHFUL = 0.7  # a subset is called faithful when the lower bound of its tau reaches this
@@ -56,7 +59,7 @@ class Unit:
     @property
     def suffix(self) -> str:
         """What follows the metric's name in a heading."""
-        return ", %" if self.percent else ""
+        return " in per cent" if self.percent else ""
 
     def mean(self, score: Score | None) -> str:
         """Write a seed mean; `failed` if every run failed, a dash if there is none."""
@@ -94,18 +97,14 @@ def ranks(scores: Iterable[Score]) -> dict[str, int]:
 
 
 def rank_spans(scores: Iterable[Score]) -> dict[str, tuple[int, int]]:
-    """Return the best and worst rank of each configuration that its seeds leave open.
-
-    One configuration is above another when its lowest seed is above the other's highest.
-    """
+    """Return the best and worst rank of each configuration that its seeds leave open."""
     scored = ranked(scores)
-    reach = {score.configuration: _reach(score) for score in scored}
+    if not scored:
+        return {}
+    found = rank_intervals(np.array([_reach(score) for score in scored]))
     return {
-        name: (
-            1 + sum(low > highest for low, _ in reach.values()),
-            len(scored) - sum(high < lowest for _, high in reach.values()),
-        )
-        for name, (lowest, highest) in reach.items()
+        score.configuration: (int(best), int(worst))
+        for score, (best, worst) in zip(scored, found, strict=True)
     }
 
 
@@ -114,6 +113,7 @@ def _mean(score: Score) -> float:
 
 
 def _reach(score: Score) -> tuple[float, float]:
+    """Return the lowest and the highest seed, which is all that `rank_intervals` looks at."""
     values = score.scores if score.mean is not None and score.scores else [_mean(score)]
     return min(values), max(values)
 

@@ -77,8 +77,8 @@ def results_file(results: Path, subset: str | None, version: int | None) -> Path
 
 
 def timings_file(results: Path) -> Path:
-    """Return the file of measured seconds, apart from the results so that those repeat exactly."""
-    return results / "timings.jsonl"
+    """Return the measured seconds of a results file, kept apart so that results repeat exactly."""
+    return results.with_suffix(".timings")
 
 
 def templates() -> Path:

@@ -42,7 +42,7 @@ class Registry(Generic[T]):
         `facts` are what can be told of the thing before it is imported (see `facts`).
         """
         self._claim(name)
-        self._things[name] = Lazy(at, facts)
+        self._things[name] = Lazy(at, {"at": at, **facts})
 
     def facts(self, name: str) -> dict[str, Any]:
         """Return what was declared of a lazily registered thing; {} for any other."""

@@ -73,7 +73,7 @@ class Track(Record):
 class Cost(Record):
     """What a run cost: training images seen, and the device it ran on.
 
-    Measured seconds lie in `timings.jsonl` beside the results, so that these repeat exactly.
+    Measured seconds lie in a `.timings` file beside the results, so that these repeat exactly.
     """
 
     images_seen: int = Field(ge=0)

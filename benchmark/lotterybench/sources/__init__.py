@@ -4,6 +4,7 @@ from lotterybench.sources import digits as digits
 from lotterybench.sources import hub as hub
 from lotterybench.sources.base import Copy, Images, source
 from lotterybench.sources.known import KNOWN
+from lotterybench.sources.naming import origin_of
 from lotterybench.sources.pinned import encoded, images, pin
 
-__all__ = ["KNOWN", "Copy", "Images", "encoded", "images", "pin", "source"]
+__all__ = ["KNOWN", "Copy", "Images", "encoded", "images", "origin_of", "pin", "source"]

@@ -1,5 +1,5 @@
 """The shape of a method: what it is given, what it returns, and where its noise comes from."""
 
-from lotterybench.methods.base.shape import Method, Task, Trained, method
+from lotterybench.methods.base.shape import Method, Task, Trained, method, stream
 
-__all__ = ["Method", "Task", "Trained", "method"]
+__all__ = ["Method", "Task", "Trained", "method", "stream"]

@@ -8,31 +8,29 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, rounded as in torchvision
 
 
 def normalise(images: Tensor) -> Tensor:
     """Map uint8 pixels to floats in [-2, 2], as (x / 255 - 0.5) / 0.25.
 
     The constants are the same for all data, so that an encoder carries no statistics of the
-    images it was trained on and is evaluated on any others alike.
+    images it was trained on and reads any others alike.
     """
     return images.float().mul_(4 / 255).sub_(2)
 
 
-# --- supervised: a shifted, perhaps mirrored image --------------------------------------------
-
-
-def crop(images: Tensor, *, pad: int, mirror: bool, generator: torch.Generator) -> Tensor:
+def crop(images: Tensor, *, pad: int, mirror: bool, generator: Generator) -> Tensor:
     """Shift every image by up to `pad` pixels each way, mirror half of them, and normalise.
 
     uint8 (n, C, H, W) to float (n, C, H, W); what moves in from outside is black.
     """
     count, device = len(images), images.device
     top, left = torch.randint(2 * pad + 1, (2, count), generator=generator, device=device)
-    return normalise(crop_at(images, pad, top, left, _half(count, mirror, generator)))
+    mirrored = _uniform(count, 0, 1, generator) < (0.5 if mirror else 0.0)
+    return normalise(crop_at(images, pad, top, left, mirrored))
 
 
 def crop_at(images: Tensor, pad: int, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
@@ -50,31 +48,106 @@ def crop_at(images: Tensor, pad: int, top: Tensor, left: Tensor, mirrored: Tenso
     return F.pad(images, (pad,) * 4).flatten(2).gather(2, place).view_as(images)
 
 
-# --- SimCLR: two views ------------------------------------------------------------------------
-
-
 def two_views(
-    images: Tensor, *, mirror: bool, generator: torch.Generator, smallest: float = 0.2
+    images: Tensor, *, mirror: bool, generator: Generator, smallest: float = 0.2
 ) -> Tensor:
-    """Return two random views of every image: float (2n, C, H, W), first all first views.
+    """Return two random views of every image, all first views before all second ones.
 
-    uint8 (n, C, H, W) in. Random resized crop of `smallest` to all of the area, mirror, colour
-    jitter .4/.4/.4/.1 with probability .8, grey with probability .2; without blur, as usual at
-    32 pixels (Chen et al. 2020, appendix B.9). Images of one channel have no colour, so that of
-    the jitter brightness and contrast remain. The jitter's order is fixed, where torchvision
-    shuffles it.
+    uint8 (n, C, H, W) to normalised float (2n, C, H, W). Random resized crop of `smallest` to all
+    of the area, mirror, colour jitter .4/.4/.4/.1 with probability .8, grey with probability .2,
+    no blur (the CIFAR recipe of Chen et al. 2020, appendix B.9, at half its jitter). One-channel
+    images have no colour: of the jitter, brightness and contrast remain. Its order is fixed,
+    where torchvision shuffles it; a side that would leave the image is cut, not drawn again.
     """
-    views = images.repeat(2, 1, 1, 1).float().mul_(1 / 255)
-    views = resized_crop(views, *_boxes(len(views), smallest, generator), generator, mirror)
-    views = _jitter(views, generator)
-    return views.sub_(0.5).mul_(4)
+    views = images.repeat(2, 1, 1, 1)
+    count = len(views)
+    area = _uniform(count, smallest, 1, generator)
+    ratio = _uniform(count, math.log(3 / 4), math.log(4 / 3), generator).exp()
+    sides = torch.stack(((area * ratio).sqrt(), (area / ratio).sqrt()), dim=1).clamp(max=1)
+    centre = (1 - sides) * _uniform(2 * count, -1, 1, generator).view(count, 2)
+    mirrored = _uniform(count, 0, 1, generator) < (0.5 if mirror else 0.0)
+    views = resized_crop(views.float().mul_(1 / 255), centre, sides, mirrored)
+    return _jitter(views, generator).sub_(0.5).mul_(4)
 
 
-def resized_crop(
-    images: Tensor,
-    area: Tensor,
-    ratio: Tensor,
-    generator: torch.Generator,
-    mirror: bool,
-) -> Tensor:
-    raise NotImplementedError
+def resized_crop(images: Tensor, centre: Tensor, sides: Tensor, mirrored: Tensor) -> Tensor:
+    """Stretch a box of each image to the image's size, bilinearly; mirror where asked.
+
+    `centre` and `sides` are float (n, 2), horizontal before vertical, in units of half the image
+    from its middle (so centre 0, sides 1 is the whole image); `mirrored` is bool (n,).
+    """
+    affine = images.new_zeros(len(images), 2, 3)
+    affine[:, 0, 0] = torch.where(mirrored, -sides[:, 0], sides[:, 0])
+    affine[:, 1, 1] = sides[:, 1]
+    affine[:, :, 2] = centre
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def _jitter(images: Tensor, generator: Generator) -> Tensor:
+    """Jitter the colours of 80 % of the images and grey 20 % of them; floats in [0, 1]."""
+    count = len(images)
+    chosen = _uniform(count, 0, 1, generator) < 0.8
+    factor = _uniform(3 * count, 0.6, 1.4, generator).view(3, count)
+    factor = torch.where(chosen, factor, 1.0)
+    images = brightness(images, factor[0])
+    images = contrast(images, factor[1])
+    if images.shape[1] == 1:
+        return images
+    images = saturation(images, factor[2])
+    images = hue(images, torch.where(chosen, _uniform(count, -0.1, 0.1, generator), 0.0))
+    greyed = _uniform(count, 0, 1, generator) < 0.2
+    return torch.where(_each(greyed), grey(images), images)
+
+
+def grey(images: Tensor) -> Tensor:
+    """Return the luma of float images: (n, 1, H, W)."""
+    if images.shape[1] == 1:
+        return images
+    return torch.einsum("nchw,c->nhw", images, images.new_tensor(LUMA)).unsqueeze(1)
+
+
+def brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Scale each image by its factor, within [0, 1]; `factor` is (n,), 1 changes nothing."""
+    return (images * _each(factor)).clamp_(0, 1)
+
+
+def contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Move each image away from its mean luma by its factor, within [0, 1]."""
+    mean = grey(images).mean(dim=(2, 3), keepdim=True)
+    return torch.lerp(mean, images, _each(factor)).clamp_(0, 1)
+
+
+def saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Move each pixel away from its own luma by the image's factor, within [0, 1]."""
+    return torch.lerp(grey(images), images, _each(factor)).clamp_(0, 1)
+
+
+def hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue of each RGB image in HSV by `turn` (n,), a part of the colour circle.
+
+    Channel k of HSV's inverse is V − C·max(0, min(s, 4 − s, 1)) with s = k + H mod 6, for H in
+    sixths of the circle and k = 5, 3, 1 for red, green and blue.
+    """
+    red, green, blue = images.unbind(1)
+    value = images.amax(1)
+    chroma = value - images.amin(1)
+    scale = chroma.clamp(min=1e-12)  # grey pixels: 0 / scale, any hue will do
+    sector = torch.where(
+        value == red,
+        (green - blue) / scale,
+        torch.where(value == green, 2 + (blue - red) / scale, 4 + (red - green) / scale),
+    )
+    start = images.new_tensor((5, 3, 1)).view(1, 3, 1, 1)
+    step = (start + (sector + 6 * turn.view(-1, 1, 1)).unsqueeze(1)).remainder_(6)
+    fall = torch.minimum(step, 4 - step).clamp_(0, 1)
+    return value.unsqueeze(1) - chroma.unsqueeze(1) * fall
+
+
+def _each(values: Tensor) -> Tensor:
+    """Shape one value per image for broadcasting over (n, C, H, W)."""
+    return values.view(-1, 1, 1, 1)
+
+
+def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
+    return torch.rand(count, generator=generator, device=generator.device) * (high - low) + low

@@ -37,11 +37,8 @@ class Task:
         return self.images.device
 
     def stream(self, name: str) -> int:
-        """Return the seed of one stream of random numbers: `init`, `order`, `augment`, `head`.
-
-        It is uint32(sha256(run | stream)).
-        """
-        return int.from_bytes(hashlib.sha256(f"{self.run}|{name}".encode()).digest()[:4], "big")
+        """Return the seed of one stream of random numbers: `init`, `order`, `augment`, `head`."""
+        return stream(self.run, name)
 
     def generator(self, name: str) -> torch.Generator:
         """Return a fresh generator on the task's device for one stream."""
@@ -62,6 +59,11 @@ class Trained:
     encoder: nn.Module
     classifier: nn.Module | None
     images_seen: int
+
+
+def stream(run: str, name: str) -> int:
+    """Return the seed of one stream of a run's random numbers: uint32(sha256(run | name))."""
+    return int.from_bytes(hashlib.sha256(f"{run}|{name}".encode()).digest()[:4], "big")
 
 
 # A method is called as method(task, *, epochs=…, lr=…, **settings).

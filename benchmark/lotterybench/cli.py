@@ -1,0 +1,324 @@
+"""The command line: parses, calls the library, prints. The only place that prints."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lotterybench.errors import BadRequest, LotteryBenchError
+from lotterybench.progress import shown_by
+from lotterybench.records import Budget
+
+T = TypeVar("T")
+app = typer.Typer(
+    name="lotterybench",
+    help="Which small part of a dataset ranks training methods the way the whole dataset does?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+site_app = typer.Typer(help="Render the leaderboard site, check it or look at it.", no_args_is_help=True)
+app.add_typer(site_app, name="site")
+
+# Progress goes to standard error, results to standard output.
+notes = Console(stderr=True, soft_wrap=True, highlight=False)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit code 1."""
+    try:
+        with shown_by(_draw):
+            app()
+    except LotteryBenchError as error:
+        notes.print(f"error: {error}", markup=False, style="bold red" if notes.is_terminal else "")
+        sys.exit(1)
+
+
+def _draw(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Draw a bar with the time that is left; nothing where nobody looks, or for one item."""
+    if not notes.is_terminal or total < 2:
+        yield from items
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=notes, transient=True) as progress:
+        yield from progress.track(items, total=total, description=what)
+
+
+def _emit(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print rows as JSON or as a table."""
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        print("none")
+        return
+    table = Table(*rows[0], box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    # Piped output is not cut to the 80 columns that a missing terminal is taken for.
+    Console(width=None if sys.stdout.isatty() else 240, highlight=False).print(table)
+
+
+@app.command()
+def demo(
+    out: Out = Path("out/demo"),
+    jobs: Annotated[int | None, typer.Option(help="Worker processes (default: one a core).")] = None,
+) -> None:
+    """Go from digits to a leaderboard: subsets, shards, runs, fidelity, site."""
+    from lotterybench.demo import demonstrate
+
+    for step, seconds, note in demonstrate(out, jobs=jobs):
+        print(f"{seconds:6.1f} s  {step:10s} {note}")
+    print(f"\nOpen {(out / 'site' / 'index.html').resolve()}")
+
+
+@app.command("list")
+def list_things(
+    what: Annotated[str, typer.Argument(help="bases, subsets, selectors, methods or tracks")],
+    show: Annotated[str | None, typer.Option(help="One method's frozen recipe.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what is known here."""
+    from lotterybench.listing import LISTS, rows
+
+    if show is not None and what != "methods":
+        raise BadRequest("--show goes with `list methods`")
+    if what not in LISTS:
+        raise BadRequest(f"there is no list of {what!r}; there are {', '.join(LISTS)}")
+    _emit(rows(what, show), as_json)
+
+
+@app.command()
+def base(
+    where: Annotated[str, typer.Argument(help="A known id, HUB_ID[@REVISION], or a folder.")],
+    name: Annotated[str | None, typer.Option("--id", help="Id to give it.")] = None,
+    image: Annotated[str | None, typer.Option(help="Image column.")] = None,
+    label: Annotated[str | None, typer.Option(help="Label column.")] = None,
+    test: Annotated[str | None, typer.Option(help="Name of the test split there.")] = None,
+    config: Annotated[str | None, typer.Option(help="Configuration on the Hub.")] = None,
+    by_file: Annotated[bool, typer.Option("--by-file", help="Key samples by their file.")] = False,
+    licence: Annotated[str | None, typer.Option(help="Licence of the images.")] = None,
+    out: Out = Path("subsets"),
+) -> None:
+    """Pin a dataset: read all of it and write base.json and keys.parquet."""
+    from lotterybench.manifests import save_base
+    from lotterybench.sources import origin_of, pin
+
+    origin = origin_of(
+        where, name=name, image=image, label=label, test=test, config=config, by_file=by_file,
+        licence=licence,
+    )  # fmt: skip
+    record, keyring = pin(origin)
+    file = save_base(record, keyring, out)
+    rows = ", ".join(f"{split.rows} {name}" for name, split in record.splits.items())
+    print(f"{file}: {rows}, {len(record.class_names)} classes, digest {record.digest[:12]}")
+
+
+@app.command()
+def build(
+    base: Annotated[str, typer.Argument(help="Id of a pinned base.")],
+    selector: Annotated[str, typer.Argument(help="Name of a selector (see `list selectors`).")],
+    name: Annotated[str, typer.Option(help="Name of the subset, as uniform-10pct.")],
+    count: Annotated[int | None, typer.Option(help="Number of samples.")] = None,
+    fraction: Annotated[float | None, typer.Option(help="Fraction of the training split.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    version: Annotated[int, typer.Option(min=1)] = 1,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A selector's setting.")
+    ] = None,
+    out: Out = Path("subsets"),
+) -> None:
+    """Select a subset of a base and write its manifest."""
+    from lotterybench.build import build_subset, save_subset
+
+    subset, positions = build_subset(
+        base, selector, _budget(count, fraction, classes), name=name, seed=seed, version=version,
+        settings=_settings(settings),
+    )  # fmt: skip
+    file = save_subset(subset, positions, out)
+    size = f"{subset.positions.count} samples" if subset.positions else _count(subset.classes)
+    print(f"{file}: {size}, digest {subset.digest[:12]}")
+
+
+@app.command()
+def shards(
+    subsets: Annotated[list[str], typer.Argument(help="base/name, base/name@2, or a manifest.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to: empty, or shards of before.")],
+    per_shard: Annotated[int, typer.Option(min=1, help="Samples in a tar.")] = 500,
+) -> None:
+    """Write subsets of one base as WebDataset tars that `load_dataset` reads."""
+    from lotterybench.shards import write_shards
+
+    index = write_shards(subsets, out, per_shard=per_shard)
+    for config in index.configs:
+        print(f"{config.name}: {config.count('train')} train, {config.count('test')} test samples")
+    print(f'\nload_dataset("{out}", "{index.configs[0].name}", split="train")')
+
+
+@app.command()
+def check(
+    paths: Annotated[list[Path], typer.Argument(help="Manifests, shard folders, results, or folders of them.")],
+    as_json: Json = False,
+) -> None:
+    """List every problem of what is given; exit with 1 if there is one."""
+    from lotterybench.verify import verify
+
+    problems = [problem for path in paths for problem in verify(path)]
+    if as_json:
+        print(json.dumps(problems, indent=2))
+    else:
+        print("\n".join(problems) or "no problems")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    track: Annotated[str, typer.Argument(help="Name of a track, or a track.json.")],
+    subset: Annotated[list[str] | None, typer.Option(help="Only this subset (repeatable).")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Full data (with or without --subset).")] = False,
+    method: Annotated[list[str] | None, typer.Option(help="Only this configuration.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds (default: the track's).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda …")] = "auto",
+    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
+    out: Out = Path("out/results"),
+) -> None:
+    """Train what a track plans and has no result for; interrupt and repeat as you like."""
+    from lotterybench.run import run_track
+
+    everything = not subset and not full
+    try:
+        summary = run_track(
+            track, out, subsets=None if everything else (subset or []), full=everything or full,
+            only=method, seeds=seeds, device=device, jobs=jobs,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        raise LotteryBenchError("stopped; repeat the command to continue") from None
+    for file in summary.torn:
+        print(f"a half-written line was set aside in {file}")
+    done = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
+    print(f"{summary.folder}: {summary.planned} runs, {summary.before} were there, now {done or 'none'}")
+
+
+@app.command()
+def score(
+    track: Annotated[str, typer.Argument(help="Name of a track.")],
+    results: Annotated[Path | None, typer.Option(help="Folder with <track>/ in it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how well each subset ranks the configurations of a track."""
+    from lotterybench.paths import reference_results
+    from lotterybench.score import score_track
+
+    found = score_track(track, results or reference_results())
+    if as_json:
+        print(json.dumps(found.fields(), indent=2))
+        return
+    _emit([_fidelity_row(entry) for entry in found.subsets], False)
+
+
+def _fidelity_row(entry: Any) -> dict[str, Any]:
+    ref, fidelity = f"{entry.subset}@{entry.subset_version}", entry.fidelity
+    row = dict.fromkeys(("tau-b", "5 % – 95 %", "rho", "ceiling", "cost", "verdict"))
+    if fidelity is None:
+        return {"subset": ref, **row, "verdict": f"{entry.missing} runs missing"}
+    shown = fidelity.interval
+    row |= {
+        "tau-b": _number(fidelity.tau),
+        "5 % – 95 %": f"{shown.low:.2f} – {shown.high:.2f}" if shown else "too few families",
+        "rho": _number(fidelity.rho),
+        "ceiling": _number(fidelity.ceiling),
+        "cost": f"{fidelity.cost_ratio:.0%}",
+        "verdict": f"{fidelity.verdict}: {fidelity.why}",
+    }
+    return {"subset": ref, **row}
+
+
+@site_app.command("build")
+def site_build(
+    results: Annotated[Path | None, typer.Option(help="Folder with a folder per track.")] = None,
+    out: Out = Path("site/public"),
+) -> None:
+    """Render the leaderboard; equal results give equal bytes."""
+    from lotterybench.publication import render_site
+
+    files = render_site(results, out)
+    print(f"{out / 'index.html'}: {len(files)} files")
+
+
+@site_app.command("check")
+def site_check(
+    results: Annotated[Path | None, typer.Option(help="Folder with a folder per track.")] = None,
+    out: Out = Path("site/public"),
+) -> None:
+    """Exit with 1 if the rendered site is not what the results give."""
+    from lotterybench.publication import stale_files
+
+    stale = stale_files(results, out)
+    print("\n".join(stale) or "current")
+    if stale:
+        raise typer.Exit(1)
+
+
+@site_app.command("serve")
+def site_serve(
+    out: Out = Path("site/public"), port: Annotated[int, typer.Option()] = 8000
+) -> None:
+    """Serve the rendered site on this machine until interrupted."""
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    if not (out / "index.html").is_file():
+        raise BadRequest(f"{out} holds no site; run `lotterybench site build --out {out}` first")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(out))
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        print(f"http://127.0.0.1:{server.server_port}/")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            notes.print("stopped")
+
+
+def _budget(count: int | None, fraction: float | None, classes: int | None) -> Budget:
+    if sum(value is not None for value in (count, fraction, classes)) != 1:
+        raise BadRequest("give exactly one of --count, --fraction and --classes")
+    if fraction is not None and not 0 < fraction <= 1:
+        raise BadRequest(f"--fraction is {fraction}; it lies above 0 and is at most 1")
+    for option, value in (("count", count), ("classes", classes)):
+        if value is not None and value < 1:
+            raise BadRequest(f"--{option} is {value}; it is at least 1")
+    return Budget(count=count, fraction=fraction, classes=classes)
+
+
+def _settings(pairs: list[str] | None) -> dict[str, Any]:
+    """Read KEY=VALUE pairs; a value is JSON if it parses, else text."""
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise BadRequest(f"--set {pair!r} has no '='; the form is --set key=value")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def _count(classes: list[str] | None) -> str:
+    return f"{len(classes or [])} classes"
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}"

@@ -1,0 +1,108 @@
+"""What is known here, as rows: bases, subsets, selectors, methods and tracks."""
+
+from collections.abc import Callable
+from typing import Any
+
+from lotterybench.manifests import bases, find_base, find_manifest, subsets
+from lotterybench.methods import method
+from lotterybench.methods.base.recipe import recipe
+from lotterybench.records import Subset
+from lotterybench.selection import selector
+from lotterybench.tracks import track
+
+Rows = list[dict[str, Any]]
+
+
+def rows(what: str, show: str | None = None) -> Rows:
+    """Return the rows of one of `LISTS`; `show` names a method whose whole recipe is wanted."""
+    if show is not None:
+        found = recipe(show)
+        head = {"method": found.name, "file": found.file, "text": found.text.splitlines()[0]}
+        return [{**head, "setting": key, "value": value} for key, value in found.settings.items()]
+    return LISTS[what]()
+
+
+def _bases() -> Rows:
+    found = []
+    for name in bases():
+        base, _ = find_base(name)
+        found.append(
+            {
+                "base": base.id,
+                "train": base.splits["train"].rows,
+                "test": base.splits["test"].rows,
+                "classes": len(base.class_names),
+                "source": base.hub_id or base.source,
+                "digest": base.digest[:12],
+            }
+        )
+    return found
+
+
+def _subsets() -> Rows:
+    found = []
+    for ref in subsets():
+        file = find_manifest(ref)
+        subset = Subset.read(file.read_bytes(), str(file))
+        size = f"{subset.positions.count} samples" if subset.positions else None
+        found.append(
+            {
+                "subset": ref,
+                "kind": subset.kind,
+                "size": size or f"{len(subset.classes or [])} classes",
+                "selector": subset.selector,
+                "digest": subset.digest[:12],
+            }
+        )
+    return found
+
+
+def _selectors() -> Rows:
+    return [
+        {
+            "selector": name,
+            "selects": selector[name].kind,
+            "budgets nest": selector[name].nests,
+            "reads labels": selector[name].labels,
+            "what it does": selector[name].summary,
+        }
+        for name in selector
+    ]
+
+
+def _methods() -> Rows:
+    found = []
+    for name in method:
+        entry = recipe(name)
+        found.append(
+            {
+                "method": name,
+                "objective": entry.objective,
+                "reads labels": entry.reads_labels,
+                "what it does": entry.text.splitlines()[0],
+            }
+        )
+    return found
+
+
+def _tracks() -> Rows:
+    return [
+        {
+            "track": name,
+            "version": track[name].version,
+            "base": track[name].base,
+            "configurations": len(track[name].scored()),
+            "subsets": len(track[name].subsets),
+            "title": track[name].title,
+        }
+        for name in track
+    ]
+
+
+LISTS: dict[str, Callable[[], Rows]] = {
+    "bases": _bases,
+    "subsets": _subsets,
+    "selectors": _selectors,
+    "methods": _methods,
+    "tracks": _tracks,
+}

@@ -1,0 +1,30 @@
+"""The site of a results folder: score every track in it, gather what the pages need, render."""
+
+from pathlib import Path
+
+from lotterybench.leaderboard import pages, render, stale
+from lotterybench.manifests import find_base, load_subset_manifest
+from lotterybench.paths import reference_results
+from lotterybench.records import Base, Subset
+from lotterybench.score import boards
+from lotterybench.trials import Board
+
+
+def render_site(results: Path | None, out: Path) -> list[Path]:
+    """Render the boards of a results folder (None: the reference results); return the files."""
+    return render(*_content(results), out)
+
+
+def stale_files(results: Path | None, out: Path) -> list[str]:
+    """Return how a rendered site differs from what the results give now; [] if it is current."""
+    return stale(pages(*_content(results)), out)
+
+
+def _content(
+    results: Path | None,
+) -> tuple[list[Board], dict[str, Subset], dict[str, Base]]:
+    found = boards(results or reference_results())
+    refs = [f"{entry.subset}@{entry.subset_version}" for b in found for entry in b.subsets]
+    subsets = {ref: load_subset_manifest(ref)[0] for ref in refs}
+    bases = {b.track.base: find_base(b.track.base)[0] for b in found}
+    return found, subsets, bases

@@ -1,0 +1,87 @@
+"""Results files: one JSON line per run, appended as runs end, put in order when all have."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lotterybench.errors import BadRecord, BadResults
+from lotterybench.storage import append_line, write_whole
+from lotterybench.trials import Result, Timing, Track
+
+
+def read(file: Path) -> list[Result]:
+    """Return the results in a file, [] if there is none.
+
+    Raises `BadResults` that names the line if one is half-written, invalid or a repetition.
+    """
+    if not file.is_file():
+        return []
+    content = file.read_bytes()
+    if content and not content.endswith(b"\n"):
+        torn = content.count(b"\n") + 1
+        raise BadResults(
+            f"{file} ends in a half-written line ({torn}); "
+            "repeat the run command, which sets it aside and makes that run again"
+        )
+    found: list[Result] = []
+    lines: dict[str, int] = {}
+    for number, line in enumerate(content.splitlines(), 1):
+        try:
+            result = Result.read(line, f"{file} line {number}")
+        except BadRecord as error:
+            raise BadResults(str(error)) from None
+        if result.key in lines:
+            raise BadResults(f"{file} lines {lines[result.key]} and {number} are the same run")
+        lines[result.key] = number
+        found.append(result)
+    return found
+
+
+def mend(file: Path) -> Path | None:
+    """Set a half-written last line aside; return where it went, None if the file was whole.
+
+    The caller holds the file's lock. A line is written in one piece that ends with its line end,
+    so a rest without one is what a crash in mid-write left.
+    """
+    if not file.is_file():
+        return None
+    content = file.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole == len(content):
+        return None
+    torn = file.with_name(f"{file.name}.torn")
+    write_whole(torn, content[whole:])
+    write_whole(file, content[:whole])
+    return torn
+
+
+def append(file: Path, result: Result, seconds: float, timings: Path) -> None:
+    """Add a result, and the seconds that it took to the timings beside it."""
+    append_line(timings, Timing(key=result.key, seconds=round(seconds, 3)).line())
+    append_line(file, result.line())
+
+
+def arrange(file: Path, track: Track) -> None:
+    """Put the lines in the order of the track's configurations, then seeds.
+
+    Runs end in any order; this makes the finished file the same however it came about.
+    """
+    place = {entry.name: index for index, entry in enumerate(track.configurations)}
+    there = read(file)
+    ordered = sorted(there, key=lambda r: (place[r.configuration], r.seed))
+    if ordered != there:
+        write_whole(file, "".join(f"{result.line()}\n" for result in ordered).encode())
+
+
+def check_joinable(results: Sequence[Result], track: Track, file: Path) -> None:
+    """Raise `BadResults` if a line belongs to another track, version or data set than the rest."""
+    for number, result in enumerate(results, 1):
+        here = f"{file} line {number}"
+        if result.track != track.name or result.track_digest != track.digest():
+            raise BadResults(
+                f"{here} is of track {result.track} version {result.track_version} "
+                f"({result.track_digest[:12]}…), not of {track.name} version {track.version} "
+                f"({track.digest()[:12]}…); results of different pools are never joined"
+            )
+        for field in ("base_digest", "data_digest", "scope", "arm"):
+            if getattr(result, field) != getattr(results[0], field):
+                raise BadResults(f"{here} has another {field} than line 1; they cannot be joined")

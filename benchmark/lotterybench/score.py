@@ -1,0 +1,221 @@
+"""From results to fidelity: how well each subset's seed means rank the configurations."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lotterybench.errors import BadResults
+from lotterybench.manifests import load_subset_manifest
+from lotterybench.paths import results_file, track_file
+from lotterybench.ranking import bootstrap, kendall_tau, spearman_rho
+from lotterybench.records import Subset
+from lotterybench.results import check_joinable, read
+from lotterybench.tracks import find_track
+from lotterybench.trials import (
+    Board,
+    Configuration,
+    Fidelity,
+    Interval,
+    Result,
+    Score,
+    SubsetScores,
+    Track,
+)
+
+MIN_FAMILIES_INTERVAL = 6
+MIN_FAMILIES_VERDICT = 12
+MIN_CONFIGURATIONS_VERDICT = 36
+# A fixed seed: the bounds of a board are part of its committed bytes.
+BOOTSTRAP_SEED = 20260101
+
+
+def board(results: Path) -> Board:
+    """Score every subset of the track whose results lie in a folder.
+
+    The folder holds `track.json`, `full.jsonl` and a file per subset. Raises `BadResults` if
+    lines of different pools, versions, scopes or data would be joined.
+    """
+    file = track_file(results)
+    if not file.is_file():
+        raise BadResults(f"{results} holds no track.json; run the track with --out first")
+    track = Track.read(file.read_bytes(), str(file))
+    full_file = results_file(results, None, None)
+    full = _checked(full_file, track)
+    found = {ref: load_subset_manifest(ref)[0] for ref in track.subsets}
+    found |= _others(results, track, found.values())
+    return Board(
+        track=track,
+        track_digest=track.digest(),
+        full=_scores(track, full),
+        missing_full=_missing(track, full, track.seeds.full),
+        subsets=[_subset_scores(results, track, subset, full) for subset in found.values()],
+    )
+
+
+def boards(results: Path) -> list[Board]:
+    """Score every track that has a folder in `results`, in the order of names."""
+    return [board(file.parent) for file in sorted(results.glob("*/track.json"))]
+
+
+def score_track(name: str, results: Path) -> Board:
+    """Score one track from `results/<track>/`."""
+    return board(results / find_track(name).name)
+
+
+def _others(results: Path, track: Track, known: Iterable[Subset]) -> dict[str, Subset]:
+    """Return the subsets that have results beside the track's own list."""
+    files = {results_file(results, s.id, s.version).name for s in known} | {"full.jsonl"}
+    found = {}
+    for file in sorted(results.glob("*.jsonl")):
+        lines = read(file) if file.name not in files else []
+        if lines:
+            ref = f"{lines[0].subset}@{lines[0].subset_version}"
+            found[ref] = load_subset_manifest(ref)[0]
+    return found
+
+
+def _checked(file: Path, track: Track) -> list[Result]:
+    found = read(file)
+    check_joinable(found, track, file)
+    return found
+
+
+def _subset_scores(
+    results: Path, track: Track, subset: Subset, full: Sequence[Result]
+) -> SubsetScores:
+    file = results_file(results, subset.id, subset.version)
+    there = _checked(file, track)
+    for number, result in enumerate(there, 1):
+        if result.subset_digest != subset.digest:
+            raise BadResults(f"{file} line {number} was run on another {subset.ref}")
+        if full and result.base_digest != full[0].base_digest:
+            raise BadResults(f"{file} line {number} was run on another {track.base} than full data")
+    missing = _missing(track, there, track.seeds.subset)
+    missing += _missing(track, full, track.seeds.full)
+    return SubsetScores(
+        subset=subset.id,
+        subset_version=subset.version,
+        missing=missing,
+        fidelity=None if missing else _fidelity(track, subset, full, there),
+        scores=_scores(track, there),
+    )
+
+
+def _of(results: Sequence[Result], entry: Configuration) -> list[Result]:
+    return sorted((r for r in results if r.configuration == entry.name), key=lambda r: r.seed)
+
+
+def _missing(track: Track, results: Sequence[Result], seeds: int) -> int:
+    """Return how many planned runs have no final status (`infra` is none)."""
+    done = {(r.configuration, r.seed) for r in results if r.status != "infra"}
+    return sum((e.name, seed) not in done for e in track.configurations for seed in range(seeds))
+
+
+def _scores(track: Track, results: Sequence[Result]) -> list[Score]:
+    found = []
+    for entry in track.configurations:
+        runs = _of(results, entry)
+        values = [run.metrics[track.metric] for run in runs if run.status == "ok"]
+        failures = sum(run.status not in ("ok", "infra") for run in runs)
+        found.append(
+            Score(
+                configuration=entry.name,
+                family=entry.family,
+                anchor=entry.name in track.anchors,
+                mean=float(np.mean(values)) if values and not failures else None,
+                scores=values,
+                failures=failures,
+            )
+        )
+    return found
+
+
+def _fidelity(
+    track: Track, subset: Subset, full: Sequence[Result], there: Sequence[Result]
+) -> Fidelity:
+    """Rank the pool on both sides.
+
+    Membership is decided on full data alone: a configuration that fails there is not scored. One
+    that fails on the subset ranks below all that did not, tied with others that failed.
+    """
+    left = {s.configuration: s for s in _scores(track, full)}
+    right = {s.configuration: s for s in _scores(track, there)}
+    pool = [entry for entry in track.scored() if left[entry.name].mean is not None]
+    x = np.array([left[entry.name].mean for entry in pool], dtype=np.float64)
+    y = np.array([_or_last(right[entry.name].mean) for entry in pool], dtype=np.float64)
+    families = sorted({entry.family for entry in pool})
+    groups = np.array([families.index(entry.family) for entry in pool])
+    tau = kendall_tau(x, y) if len(pool) > 1 else None
+    enough = len(families) >= MIN_FAMILIES_INTERVAL
+    return Fidelity(
+        track=track.name,
+        track_version=track.version,
+        track_digest=track.digest(),
+        subset=subset.id,
+        subset_version=subset.version,
+        subset_digest=subset.digest,
+        scope=there[0].scope,
+        metric=track.metric,
+        configurations=len(pool),
+        families=len(families),
+        seeds_full=track.seeds.full,
+        seeds_subset=track.seeds.subset,
+        tau=tau,
+        rho=spearman_rho(x, y) if len(pool) > 1 else None,
+        interval=_interval(x, y, groups, "families") if enough and tau is not None else None,
+        sensitivity=_interval(x, y, np.arange(len(pool)), "configurations")
+        if tau is not None
+        else None,
+        ceiling=_ceiling([left[entry.name].scores for entry in pool]),
+        cost_ratio=_cost(there, pool) / _cost(full, pool) if _cost(full, pool) else 0.0,
+        failures=sum(right[entry.name].failures for entry in pool),
+        verdict="descriptive",
+        why=_why(len(families), len(pool), len(track.scored()) - len(pool)),
+    )
+
+
+def _or_last(mean: float | None) -> float:
+    return -np.inf if mean is None else mean
+
+
+def _interval(x: np.ndarray, y: np.ndarray, groups: np.ndarray, what: str) -> Interval | None:  # type: ignore[type-arg]
+    bounds = bootstrap(x, y, groups, np.random.default_rng(BOOTSTRAP_SEED))
+    if bounds is None:
+        return None
+    return Interval.model_validate({"low": bounds.low, "high": bounds.high, "resampled": what})
+
+
+def _ceiling(scores: Sequence[Sequence[float]]) -> float | None:
+    """Return the τ-b of full data with itself on two disjoint halves of the seeds.
+
+    With s seeds each half has ⌊s / 2⌋: the even-numbered ones against the odd-numbered ones.
+    """
+    half = min((len(values) for values in scores), default=0) // 2
+    if half == 0 or len(scores) < 2:
+        return None
+    even = np.array([np.mean(values[0 : 2 * half : 2]) for values in scores])
+    odd = np.array([np.mean(values[1 : 2 * half : 2]) for values in scores])
+    return kendall_tau(even, odd)
+
+
+def _cost(results: Sequence[Result], pool: Sequence[Configuration]) -> float:
+    """Return training images seen per configuration and seed."""
+    names = {entry.name for entry in pool}
+    seen = [r.cost.images_seen for r in results if r.configuration in names and r.status == "ok"]
+    return float(np.mean(seen)) if seen else 0.0
+
+
+def _why(families: int, configurations: int, dropped: int) -> str:
+    reasons = []
+    if families < MIN_FAMILIES_VERDICT or configurations < MIN_CONFIGURATIONS_VERDICT:
+        reasons.append(
+            f"{configurations} configurations of {families} families; a verdict needs "
+            f"{MIN_CONFIGURATIONS_VERDICT} of {MIN_FAMILIES_VERDICT}"
+        )
+    if families < MIN_FAMILIES_INTERVAL:
+        reasons.append(f"an interval needs {MIN_FAMILIES_INTERVAL} families")
+    reasons.append("no equal-cost control and no random-subset null were run")
+    if dropped:
+        reasons.append(f"{dropped} configurations failed on full data and are not scored")
+    return "; ".join(reasons)

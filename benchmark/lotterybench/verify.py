@@ -1,0 +1,84 @@
+"""Checking anything the project writes, and listing every problem instead of the first."""
+
+import json
+from pathlib import Path
+
+from lotterybench.build import manifest_problems
+from lotterybench.errors import LotteryBenchError
+from lotterybench.manifests import load_base
+from lotterybench.keyrings import load as load_keyring
+from lotterybench.paths import keyring_file, track_file
+from lotterybench.results import check_joinable, read
+from lotterybench.score import board
+from lotterybench.shards import INDEX, shard_problems
+from lotterybench.trials import Track
+
+
+def verify(path: Path) -> list[str]:
+    """Return every problem of a manifest, base, shard folder, results file or folder of these.
+
+    A folder is searched for all of them. A path that holds nothing to check is a problem too.
+    """
+    if not path.exists():
+        return [f"{path}: there is no such file or folder"]
+    checked, found = 0, []
+    for item in _items(path):
+        checked += 1
+        found += [f"{item}: {problem}" for problem in _problems(item)]
+    return found if checked else [f"{path}: holds no base, manifest, shard folder or results file"]
+
+
+def _items(path: Path) -> list[Path]:
+    if path.is_file() or (path / INDEX).is_file():
+        return [path]
+    inside = sorted(file.parent for file in path.rglob(INDEX))
+    others = [
+        file
+        for pattern in ("base.json", "v*.json", "track.json", "*.jsonl")
+        for file in sorted(path.rglob(pattern))
+        if not any(folder in file.parents for folder in inside)
+    ]
+    return inside + others
+
+
+def _problems(item: Path) -> list[str]:
+    try:
+        if item.is_dir():
+            return shard_problems(item)
+        if item.suffix == ".jsonl":
+            read(item)
+            return []
+        if item.name == "track.json":
+            return _results_problems(item.parent)
+        if item.suffix == ".json" and "source" in _keys(item):
+            base = load_base(item)
+            keyring = load_keyring(keyring_file(item.parent.parent, base.id))
+            same = keyring.digest() == base.keyring_digest
+            return [] if same else ["the keyring does not have the digest that base.json names"]
+        if item.suffix == ".json":
+            return manifest_problems(item)
+    except LotteryBenchError as error:
+        return [str(error)]
+    return ["is no manifest, base, shard folder or results file"]
+
+
+def _keys(file: Path) -> set[str]:
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError:
+        return set()
+    return set(found) if isinstance(found, dict) else set()
+
+
+def _results_problems(folder: Path) -> list[str]:
+    """Read every results file of a track; score them together if each can be read."""
+    track = Track.read(track_file(folder).read_bytes(), str(track_file(folder)))
+    found = []
+    for file in sorted(folder.glob("*.jsonl")):
+        try:
+            check_joinable(read(file), track, file)
+        except LotteryBenchError as error:
+            found.append(str(error))
+    if not found:
+        board(folder)
+    return found
