@@ -1,151 +1,272 @@
 """The site: the same bytes each time, nothing unescaped, no dead link, numbers that agree."""
 
-import random
-from statistics import mean
+import csv
+import io
+import json
+import re
+import runpy
+from html.parser import HTMLParser
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote, urldefrag
 
+import pytest
+
+from lotterybench.charts import Unit, number, share, span
+from lotterybench.errors import BadRequest, UnknownName
+from lotterybench.leaderboard import in_order, pages, render
 from lotterybench.records import Base, Subset
-from lotterybench.trials import Board, Fidelity, Score, SubsetScores, Track
+from lotterybench.trials import PUBLISHED, Board
 
-ZERO = "0" * 64
-HOSTILE = "\"'><script>alert('x')</script>&amp; onload=\"x\""
-SMALL_POOL = "4 families and 12 configurations: a verdict needs 12 and 36"
+# With --import-mode=importlib a test module cannot import its neighbours.
+make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("site_boards.py"))))
 Site = tuple[list[Board], dict[str, Subset], dict[str, Base]]
 
 
-def a_base(name: str = "blobs", **changes: Any) -> Base:
-    split = {"rows": 5000, "digest": ZERO}
-    record = {
-        "schema_version": 1, "id": name, "title": name.title(), "source": "https://example.org/x",
-        "hub_id": "someone/blobs", "revision": "a" * 40, "key_kind": "pixels", "mode": "RGB",
-        "size": (8, 8), "splits": {"train": split, "test": split},
-        "class_names": [f"class-{label}" for label in range(10)], "licence": "CC-BY-4.0",
-        "keyring_digest": ZERO, "digest": ZERO,
-    }  # fmt: skip
-    return Base.model_validate(record | changes)
+class Reading(HTMLParser):
+    """Reads a page: refuses tags that are not balanced, keeps links, ids and attributes."""
+
+    VOID = frozenset({"meta", "link", "input", "br", "img", "hr"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(set(names)) == len(names), f"<{tag}> names an attribute twice"
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def every(self, attribute: str) -> list[str]:
+        return [attrs[attribute] for _, attrs in self.tags if attribute in attrs]
 
 
-def a_subset(name: str = "uniform", kind: str = "samples", **changes: Any) -> Subset:
-    record = {
-        "schema_version": 1, "id": f"blobs/{name}", "version": 1, "base": "blobs",
-        "base_digest": ZERO, "kind": kind, "selector": "uniform", "settings": {"strata": 10},
-        "seed": 3, "selected_with": {"labels": True},
-        "created_with": {"lotterybench": "0.1.0", "code": ZERO}, "digest": "d" * 64,
-    }  # fmt: skip
-    if kind == "classes":
-        record |= {"budget": {"classes": 2}, "classes": ["class-1", "class-4"]}
-    else:
-        positions = {"count": 500, "columns": ["position"], "sha256": ZERO}
-        record |= {"budget": {"count": 500}, "positions": positions}
-    return Subset.model_validate(record | changes)
+def html_of(site: dict[str, bytes]) -> dict[str, Reading]:
+    return {
+        path: Reading(content.decode()) for path, content in site.items() if path.endswith(".html")
+    }
 
 
-def a_track(count: int = 12, **changes: Any) -> Track:
-    pool = [
-        {"name": f"method-{at:02}", "family": f"family-{at // 3}", "method": "simclr",
-         "config": {"lr": 0.05 * (at + 1), "width": 32}}
-        for at in range(count)
-    ]  # fmt: skip
-    pool.append({"name": "random-init", "family": "none", "method": "random-init"})
-    record = {
-        "schema_version": 1, "name": "blobs-ranking", "version": 1, "title": "Blobs, small nets",
-        "base": "blobs", "kind": "ranking", "probe": "classifier", "metric": "accuracy",
-        "seeds": {"full": 6, "subset": 3}, "configurations": pool, "anchors": ["random-init"],
-    }  # fmt: skip
-    return Track.model_validate(record | changes)
+def rows_of(content: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(content.decode())))
 
 
-def some_scores(track: Track, seeds: int, noise: float, rng: random.Random) -> list[Score]:
-    found = []
-    for at, entry in enumerate(track.configurations):
-        anchor = entry.name in track.anchors
-        level = 0.2 if anchor else 0.35 + 0.6 * at / len(track.configurations)
-        scores = [min(1.0, max(0.0, rng.gauss(level, noise))) for _ in range(seeds)]
-        found.append(
-            Score(configuration=entry.name, family=entry.family, anchor=anchor,
-                  mean=mean(scores), scores=scores)
-        )  # fmt: skip
-    return found
+SITES = {
+    "crowd": make.crowd,
+    "verdicts": lambda: make.crowd(14, 36),
+    "hostile": make.hostile,
+    "empty": lambda: ([], {}, {}),
+}
 
 
-def a_fidelity(track: Track, subset: Subset, tau: float | None = 0.71, **changes: Any) -> Fidelity:
-    record = {
-        "track": track.name, "track_version": track.version, "track_digest": track.digest(),
-        "subset": subset.id, "subset_version": subset.version, "subset_digest": subset.digest,
-        "scope": "subset" if subset.kind == "classes" else "full", "metric": track.metric,
-        "configurations": len(track.scored()), "seeds_full": 6, "seeds_subset": 3,
-        "families": len({entry.family for entry in track.scored()}), "tau": tau,
-        "rho": None if tau is None else min(1.0, tau + 0.1), "ceiling": 0.86, "cost_ratio": 0.1,
-        "verdict": "descriptive", "why": SMALL_POOL,
-    }  # fmt: skip
-    if tau is not None:
-        record["sensitivity"] = {
-            "low": max(-1, tau - 0.21), "high": min(1, tau + 0.13), "resampled": "configurations"
-        }  # fmt: skip
-    return Fidelity.model_validate(record | changes)
+@pytest.fixture(params=SITES)
+def site(request: pytest.FixtureRequest) -> Site:
+    return SITES[request.param]()
 
 
-def crowd(subsets: int = 40, count: int = 12, seed: int = 0) -> Site:
-    """A site of one large board with every kind of row, and of one that waits for its runs."""
-    rng = random.Random(seed)
-    track = a_track(count)
-    manifests = [
-        a_subset(
-            f"{'wordnet' if at % 4 == 3 else 'uniform'}-{at:02}",
-            "classes" if at % 4 == 3 else "samples",
-            **({"superseded_by": "blobs/uniform-01@1"} if at == 0 else {}),
-            **({"withdrawn": "a wrong digest"} if at == 4 else {}),
-        )
-        for at in range(subsets)
+def test_the_same_records_give_the_same_bytes_in_any_order(tmp_path: Path) -> None:
+    boards, subsets, bases = make.crowd()
+    bases = bases | {"another": make.a_base("another")}
+    render(boards, subsets, bases, tmp_path / "one")
+
+    def turned(mapping: dict[str, Any]) -> dict[str, Any]:
+        return dict(reversed(mapping.items()))
+
+    mixed = [
+        board.model_copy(update={"subsets": board.subsets[::-1], "full": board.full[::-1]})
+        for board in reversed(boards)
     ]
-    entries = []
-    for at, manifest in enumerate(manifests):
-        noise = rng.choice([0.02, 0.08, 0.15])
-        tau = None if at == 5 else rng.uniform(0.1, 0.95)
-        changes: dict[str, Any] = {}
-        if count >= 36 and tau is not None:
-            low, high = max(-1.0, tau - 0.2), min(1.0, tau + 0.1)
-            verdict = "faithful" if low >= 0.7 else "refuted" if high < 0.7 else "undecided"
-            if verdict == "faithful" and tau > 0.93:
-                verdict = "ticket"
-            why = f"lower end {low:.2f}, upper end {high:.2f}, beside control {tau - 0.1:.2f}"
-            interval = {"low": low, "high": high, "resampled": "families"}
-            changes = {"verdict": verdict, "why": why, "interval": interval}
-        waits = at in (6, 7)
-        entries.append(
-            SubsetScores(
-                subset=manifest.id, subset_version=1, missing=17 if waits else 0,
-                fidelity=None if waits else a_fidelity(track, manifest, tau, **changes),
-                scores=some_scores(track, 3, noise, rng)[: 9 if waits else None],
-            )
-        )  # fmt: skip
-    full = some_scores(track, 6, 0.02, rng)
-    waiting = a_track(4, name="blobs-later", title="Blobs, frozen encoders", probe="frozen")
-    later = [SubsetScores(subset=manifests[1].id, subset_version=1, missing=12)]
-    boards = [
-        Board(track=track, track_digest=track.digest(), full=full, subsets=entries),
-        Board(track=waiting, track_digest=waiting.digest(), full=[], missing_full=30,
-              subsets=later),
-    ]  # fmt: skip
-    return boards, {one.ref: one for one in manifests}, {"blobs": a_base()}
+    paths = render(mixed, turned(subsets), turned(bases), tmp_path / "other")
+    for path in paths:
+        same = tmp_path / "one" / path.relative_to(tmp_path / "other")
+        assert path.read_bytes() == same.read_bytes(), path
 
 
-def hostile() -> Site:
-    """A site of which every text that a person may write is an attempt to break out."""
-    base = a_base(title=HOSTILE, source=HOSTILE, hub_id=HOSTILE, revision=HOSTILE, licence=HOSTILE,
-                  citation=HOSTILE, class_names=[HOSTILE, "other", "third"])  # fmt: skip
-    subset = a_subset("evil", "classes", classes=[HOSTILE], selector=HOSTILE,
-                      settings={HOSTILE: HOSTILE, "list": [HOSTILE]}, superseded_by=HOSTILE,
-                      withdrawn=HOSTILE, selected_with={"methods": [HOSTILE]},
-                      created_with={"lotterybench": HOSTILE, "code": ZERO})  # fmt: skip
-    track = a_track(2, title=HOSTILE, metric=HOSTILE)
-    pool = [
-        entry.model_copy(update={"family": HOSTILE, "method": HOSTILE, "config": {HOSTILE: HOSTILE}})
-        for entry in track.configurations
-    ]  # fmt: skip
-    track = track.model_copy(update={"configurations": pool})
-    scores = some_scores(track, 3, 0.1, random.Random(1))
-    entry = SubsetScores(subset=subset.id, subset_version=1, scores=scores,
-                         fidelity=a_fidelity(track, subset, why=HOSTILE, metric=HOSTILE))  # fmt: skip
-    board = Board(track=track, track_digest=track.digest(), full=scores, subsets=[entry])
-    return [board], {subset.ref: subset}, {"blobs": base}
+def test_every_page_parses_and_has_unique_ids(site: Site) -> None:
+    for path, page in html_of(pages(*site)).items():
+        ids = page.every("id")
+        assert len(set(ids)) == len(ids), path
+        for other in page.every("aria-labelledby") + page.every("data-copy"):
+            assert set(other.split()) <= set(ids), path
+
+
+def test_every_link_leads_somewhere(site: Site) -> None:
+    files = pages(*site)
+    read = html_of(files)
+    for path, page in read.items():
+        for link in page.every("href") + page.every("src"):
+            if link.startswith("https://"):
+                continue
+            target, fragment = urldefrag(link)
+            parts: list[str] = list(PurePosixPath(path).parent.parts) if target else [path]
+            for part in PurePosixPath(unquote(target)).parts:
+                parts = parts[:-1] if part == ".." else [*parts, part]
+            found = "/".join(parts)
+            assert found in files, f"{path} links to {link}"
+            if fragment:
+                assert fragment in read[found].every("id"), f"{path} links to {link}"
+
+
+def test_nothing_is_fetched_from_elsewhere(site: Site) -> None:
+    for path, page in html_of(pages(*site)).items():
+        for tag, attrs in page.tags:
+            assert not {name for name in attrs if name.startswith("on")}, path
+            assert "style" not in attrs and tag != "style", path
+            for name in {"src", "srcset", "href", "data", "action"} & attrs.keys():
+                outside = re.match(r"[a-z]+:|//", attrs[name], re.IGNORECASE)
+                assert not outside or (tag == "a" and attrs[name].startswith("https://")), path
+        policy = [attrs for tag, attrs in page.tags if "http-equiv" in attrs]
+        assert policy[0]["content"].startswith(
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:"
+        )
+
+
+def test_text_cannot_break_out() -> None:
+    files = pages(*make.hostile())
+    quiet = pages(*make.crowd(3, 4))
+    scripts = {path: content.count(b"<script") for path, content in quiet.items()}
+    for path, page in html_of(files).items():
+        assert b"<script>alert" not in files[path] and scripts["index.html"] == 1
+        assert [tag for tag, _ in page.tags].count("script") == 1, path
+        assert "onload" not in {name for _, attrs in page.tags for name in attrs}, path
+    board = files["boards/blobs-ranking.html"].decode()
+    # As text in the title, and inside an attribute of the description.
+    assert "&#34;&#39;&gt;&lt;script&gt;alert(&#39;x&#39;)" in board
+    described = [
+        attrs["content"]
+        for tag, attrs in html_of(files)["boards/blobs-ranking.html"].tags
+        if attrs.get("name") == "description"
+    ]
+    assert make.HOSTILE in described[0]
+
+
+def test_only_https_becomes_a_link() -> None:
+    for source in ("javascript:alert(1)", "http://example.org", "HTTPS://example.org"):
+        subset = make.a_subset()
+        files = pages([], {subset.ref: subset}, {"blobs": make.a_base(source=source, hub_id=None)})
+        page = files["subsets/blobs/uniform-v1.html"].decode()
+        assert source in page and f'href="{source}' not in page
+
+
+def test_pages_stay_small() -> None:
+    for path, content in pages(*make.crowd()).items():
+        if path.endswith(".html"):
+            assert len(content) < 100_000, path
+    large = pages(*make.crowd(40, 36))
+    assert max(len(large[path]) for path in large if path.endswith(".html")) < 100_000
+
+
+def test_files_and_pages_hold_the_same_numbers() -> None:
+    boards, subsets, bases = make.crowd(14, 36)
+    files = pages(boards, subsets, bases)
+    stored = json.loads(files["leaderboard.json"])
+    again = [Board.model_validate(board) for board in stored["boards"]]
+    assert again == sorted(map(in_order, boards), key=lambda board: board.track.name)
+
+    board = boards[0]
+    page = files["boards/blobs-ranking.html"].decode()
+    table = rows_of(files["boards/blobs-ranking.csv"])
+    assert len(table) == len(board.subsets)
+    for row in table:
+        entry = next(one for one in board.subsets if one.subset == row["subset"])
+        if entry.fidelity is None:
+            assert row["missing"] == "17" and row["tau"] == row["scope"] == ""
+            continue
+        one = entry.fidelity
+        assert row["tau"] == ("" if one.tau is None else repr(one.tau))
+        assert (row["verdict"], row["why"], row["scope"]) == (one.verdict, one.why, one.scope)
+        assert row["configurations"] == "36" and row["families"] == "12"
+        start = page.index(f"{row['subset']}-v1.html")
+        shown = page[start : page.index("</tr>", start)]
+        if one.tau is None:
+            assert "<b>undefined</b>" in shown
+            continue
+        assert f"<b>{number(float(row['tau']))}</b>" in shown
+        assert one.interval is not None
+        assert float(row["tau_low"]) == one.interval.low
+        assert span(one.interval) in shown and one.why in shown
+        assert f"{share(float(row['cost_ratio']))} of full" in shown
+
+    scores = rows_of(files["scores/blobs-ranking.csv"])
+    full = {score.configuration: score for score in board.full}
+    for row in scores:
+        if row["arm"] == "full":
+            score = full.pop(row["configuration"])
+            assert row["mean"] == repr(score.mean)
+            assert [float(text) for text in row["scores"].split()] == score.scores
+            assert f">{Unit(percent=True).mean(score)}<" in page
+    assert not full
+    assert len(scores) == len(board.full) + sum(len(one.scores) for one in board.subsets)
+
+
+def test_every_published_record_has_its_schema() -> None:
+    files = pages([], {}, {})
+    for name, record in PUBLISHED.items():
+        assert json.loads(files[f"schema/{name}.json"]) == record.model_json_schema()
+
+
+def test_scopes_are_never_in_one_table() -> None:
+    page = pages(*make.crowd())["boards/blobs-ranking.html"].decode()
+    for scope, absent in (("full", "wordnet-"), ("subset", "uniform-")):
+        start = page.index(f'id="table-{scope}"')
+        table = page[start : page.index("</table>", start)]
+        assert table.count("<tr data-kind") > 5 and f">{absent}" not in table
+
+
+def test_what_is_missing_is_said() -> None:
+    files = {path: content.decode() for path, content in pages(*make.crowd()).items()}
+    board = files["boards/blobs-ranking.html"]
+    assert board.count("17 runs missing") == 2
+    assert "<b>undefined</b>" in board
+    assert "30 runs on full data missing" in files["boards/blobs-later.html"]
+    assert "No answer yet: 42 runs are missing." in files["index.html"]
+    assert "17 runs missing" in files["subsets/blobs/uniform-06-v1.html"]
+    assert "a wrong digest" in files["subsets/blobs/uniform-04-v1.html"]
+    assert (
+        'href="../../subsets/blobs/uniform-01-v1.html"'
+        in (files["subsets/blobs/uniform-00-v1.html"])
+    )
+
+
+def test_a_reason_that_many_rows_share_is_told_once() -> None:
+    files = pages(*make.crowd())
+    assert files["boards/blobs-ranking.html"].decode().count(make.SMALL_POOL) == 2  # one per scope
+    assert make.SMALL_POOL in files["subsets/blobs/uniform-01-v1.html"].decode()
+
+
+def test_a_board_that_decides_nothing_is_listed_by_name() -> None:
+    def names(site: Site) -> list[str]:
+        page = pages(*site)["boards/blobs-ranking.html"].decode()
+        table = page[page.index('id="table-full"') : page.index("</table>")]
+        return re.findall(r">(uniform-\d+)</a>", table)
+
+    assert names(make.crowd()) == sorted(names(make.crowd()))
+    boards, *_ = make.crowd(14, 36)
+    tau = {one.subset[6:]: one.fidelity.tau for one in boards[0].subsets if one.fidelity}
+    shown = [-2.0 if tau[name] is None else tau[name] for name in names(make.crowd(14, 36))]
+    assert shown == sorted(shown, reverse=True) and shown[-1] == -2.0
+
+
+def test_what_is_not_given_is_named() -> None:
+    boards, subsets, bases = make.crowd(3)
+    with pytest.raises(UnknownName, match="uniform-01@1"):
+        pages(boards, {}, bases)
+    with pytest.raises(UnknownName, match="'blobs'"):
+        pages(boards, subsets, {})
+    with pytest.raises(BadRequest, match="two boards"):
+        pages([boards[0], boards[0]], subsets, bases)

@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from lotterybench.boardview import in_order
 from lotterybench.charts import seed_deviation
 from lotterybench.trials import Board, Fidelity, Interval, Score
 
@@ -27,7 +26,7 @@ def subset_csv(board: Board, kinds: Mapping[str, str]) -> bytes:
     `kinds` maps `base/name@version` to the kind of the subset.
     """
     rows = []
-    for entry in in_order(board):
+    for entry in board.subsets:
         rows.append(
             {
                 "track": board.track.name,
@@ -46,7 +45,7 @@ def subset_csv(board: Board, kinds: Mapping[str, str]) -> bytes:
 def score_csv(board: Board) -> bytes:
     """Return the scores as CSV: one row per configuration on full data and on each subset."""
     arms: list[tuple[str | None, int | None, list[Score]]] = [(None, None, board.full)]
-    arms += [(entry.subset, entry.subset_version, entry.scores) for entry in in_order(board)]
+    arms += [(entry.subset, entry.subset_version, entry.scores) for entry in board.subsets]
     return _csv(
         [
             {
@@ -66,7 +65,7 @@ def score_csv(board: Board) -> bytes:
                 "failures": score.failures,
             }
             for name, version, scores in arms
-            for score in sorted(scores, key=lambda score: score.configuration)
+            for score in scores
         ],
         SCORE_COLUMNS,
     )

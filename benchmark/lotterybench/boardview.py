@@ -95,7 +95,7 @@ def index_view(shelf: Shelf) -> dict[str, Any]:
                 "answer": answer(board),
                 "axis": Axis.over(_fidelities(board)),
                 "dots": {
-                    scope: [fidelity.tau for fidelity in group if fidelity.tau is not None]
+                    scope: sorted(one.tau for one in group if one.tau is not None)
                     for scope, group in by_scope(board).items()
                 },
                 "scored": len(board.track.scored()),
@@ -136,13 +136,15 @@ def answer(board: Board) -> list[str]:
     if not board.subsets:
         return ["No subset has been run on this track yet."]
     if not done:
-        return [f"No answer yet: {_are(missing, 'run')} missing."]
+        return [f"No answer yet: {_are(missing, 'run')} missing." if missing else "No answer yet."]
     said = []
     count: Counter[str] = Counter(fidelity.verdict for fidelity in done)
     if count["descriptive"] == len(done):
         said.append("No verdict: this board is descriptive.")
     else:
         found = [f"{count[verdict]} {verdict}" for verdict in VERDICTS if verdict in count]
+        if count["ticket"]:
+            found[0] = counted(count["ticket"], "ticket")
         said.append(f"Of {counted(len(done), 'subset')}: {', '.join(found)}.")
     for scope, group in by_scope(board).items():
         taus = [fidelity.tau for fidelity in group if fidelity.tau is not None]
@@ -150,7 +152,7 @@ def answer(board: Board) -> list[str]:
         if taus:
             ends = list(dict.fromkeys([number(min(taus)), number(max(taus))]))
             said.append(
-                f"τ is {' to '.join(ends)} over {counted(len(taus), 'subset')} tested {where}."
+                f"τ\u00a0is {' to '.join(ends)} over {counted(len(taus), 'subset')} tested {where}."
             )
     if missing:
         said.append(f"{_are(missing, 'run')} still missing.")
@@ -171,7 +173,7 @@ def board_view(shelf: Shelf, board: Board) -> dict[str, Any]:
                 "order": VERDICTS.index(entry.fidelity.verdict),
                 "note": 0,
             }
-            for entry in in_order(board)
+            for entry in board.subsets
             if entry.fidelity is not None and entry.fidelity.scope == scope
         ]
         reasons = Counter(row["fidelity"].why for row in rows)
@@ -198,9 +200,10 @@ def board_view(shelf: Shelf, board: Board) -> dict[str, Any]:
         "waiting": [
             {"subset": shelf.subset(entry), "page": subset_page(shelf.subset(entry)),
              "missing": entry.missing}
-            for entry in in_order(board)
+            for entry in board.subsets
             if entry.fidelity is None
         ],
+        "decided": any(one.verdict != "descriptive" for one in _fidelities(board)),
         "missing_full": board.missing_full,
         "scored": len(scored),
         "families": len({entry.family for entry in scored}),
@@ -209,11 +212,6 @@ def board_view(shelf: Shelf, board: Board) -> dict[str, Any]:
         "unit": unit,
         "pool": _pool(board),
     }  # fmt: skip
-
-
-def in_order(board: Board) -> list[SubsetScores]:
-    """Return a board's entries by subset and version."""
-    return sorted(board.subsets, key=lambda entry: (entry.subset, entry.subset_version))
 
 
 def _pool(board: Board) -> list[dict[str, Any]]:

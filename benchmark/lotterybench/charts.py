@@ -1,5 +1,6 @@
 """How the board's numbers are written, ranked and placed; the templates only draw."""
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,13 @@ def counted(count: int, thing: str) -> str:
     """Write `1 run` or `12 runs`, with a thin space between thousands."""
     plural = {"family": "families", "class": "classes"}.get(thing, f"{thing}s")
     return f"{count:,} {thing if count == 1 else plural}".replace(",", "\u202f")
+
+
+def setting(value: Any) -> str:
+    """Write the value of a setting: a float without the noise of its last digits."""
+    if isinstance(value, str):
+        return value
+    return f"{value:.6g}" if isinstance(value, float) else json.dumps(value)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The leaderboard site: pages and data files rendered from boards, byte for byte the same."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,12 +11,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lotterybench.boardfiles import score_csv, subset_csv
 from lotterybench.boardview import Shelf, board_view, index_view, subset_page, subset_view
-from lotterybench.charts import counted, number, share, span
+from lotterybench.charts import counted, number, setting, share, span
 from lotterybench.errors import BadRecord, BadRequest
 from lotterybench.paths import assets, templates
 from lotterybench.records import Base, Subset, canonical_json
 from lotterybench.storage import write_whole
-from lotterybench.trials import PUBLISHED, Board
+from lotterybench.trials import PUBLISHED, Board, Score
 
 LISTING = "files.json"
 ASSETS = ("board.js", "mark.svg", "style.css")
@@ -49,10 +50,11 @@ def pages(
 ) -> dict[str, bytes]:
     """Return every file of the site as relative path to content, in the order of the paths.
 
-    The order of the boards and of the mappings makes no difference. Raises `BadRequest` if two
-    boards share a name, `UnknownName` if a board's subset or base is not given.
+    The order of the boards, of what is in them and of the mappings makes no difference. Raises
+    `BadRequest` if two boards share a name, `UnknownName` if a board's subset or base is not
+    given.
     """
-    boards = sorted(boards, key=lambda board: board.track.name)
+    boards = sorted(map(in_order, boards), key=lambda board: board.track.name)
     for one, other in pairwise(boards):
         if one.track.name == other.track.name:
             raise BadRequest(f"two boards are named {one.track.name!r}; give one of them")
@@ -94,7 +96,19 @@ def stale(pages: Mapping[str, bytes], out: Path) -> list[str]:
     return sorted(wrong | {path for path in _listed(out) - pages.keys() if (out / path).exists()})
 
 
-def _drawing() -> Any:
+def in_order(board: Board) -> Board:
+    """Return a board with its subsets by name and version, and its scores by configuration."""
+
+    def by_name(scores: Sequence[Score]) -> list[Score]:
+        return sorted(scores, key=lambda score: score.configuration)
+
+    entries = sorted(board.subsets, key=lambda entry: (entry.subset, entry.subset_version))
+    entries = [entry.model_copy(update={"scores": by_name(entry.scores)}) for entry in entries]
+    return board.model_copy(update={"full": by_name(board.full), "subsets": entries})
+
+
+@cache
+def _drawing() -> Callable[..., bytes]:
     environment = Environment(
         loader=FileSystemLoader(templates()),
         autoescape=True,
@@ -104,6 +118,7 @@ def _drawing() -> Any:
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": number, "share": share, "span": span, "counted": counted}
+    environment.filters["setting"] = setting
     environment.globals["schemas"] = sorted(PUBLISHED)
 
     def draw(template: str, root: str, **context: Any) -> bytes:

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lotterybench import keyrings
 from lotterybench.errors import BadRecord
 from lotterybench.keyrings import Keyring
+from lotterybench.keyrings import load as read_keyring
+from lotterybench.keyrings import save as write_keyring
 from lotterybench.paths import (
     base_file,
     keyring_file,
@@ -54,7 +55,7 @@ def load_keyring(name: str) -> Keyring:
     """Read the keyring of a pinned base and check its digest against the record."""
     base, root = find_base(name)
     file = keyring_file(root, name)
-    keyring = keyrings.load(file)
+    keyring = read_keyring(file)
     if keyring.digest() != base.keyring_digest:
         raise BadRecord(f"{file} does not have the digest that {name}'s base.json names")
     return keyring
@@ -62,7 +63,7 @@ def load_keyring(name: str) -> Keyring:
 
 def save_base(base: Base, keyring: Keyring, root: Path) -> Path:
     """Write a base's record and keyring below `root`; return the record's path."""
-    keyrings.save(keyring, keyring_file(root, base.id))
+    write_keyring(keyring, keyring_file(root, base.id))
     file = base_file(root, base.id)
     write_whole(file, base.pretty())
     return file

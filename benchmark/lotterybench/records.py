@@ -9,10 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lotterybench.errors import BadRecord
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$", max_length=80)]
-SubsetId = Annotated[
-    str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*/[a-z0-9]+([.-][a-z0-9]+)*$", max_length=160)
-]
+SLUG = r"[a-z0-9]+(?:[.-][a-z0-9]+)*"
+Slug = Annotated[str, Field(pattern=rf"^{SLUG}$", max_length=80)]
+SubsetId = Annotated[str, Field(pattern=rf"^{SLUG}/{SLUG}$", max_length=160)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
@@ -242,7 +241,7 @@ class Subset(Record):
 
 def parse_ref(text: str) -> tuple[str, int | None]:
     """Split `base/name` or `base/name@3` into id and version (None: the newest)."""
-    match = re.fullmatch(r"([a-z0-9.-]+/[a-z0-9.-]+)(?:@(\d+))?", text)
+    match = re.fullmatch(rf"({SLUG}/{SLUG})(?:@(\d+))?", text)
     if not match:
         raise BadRecord(f"{text!r} is no subset id; the form is base/name or base/name@version")
     return match[1], int(match[2]) if match[2] else None

@@ -106,7 +106,7 @@ class Result(Record):
     cost: Cost
     software: dict[str, str]
     code_digest: Sha256
-    origin: str = "reference"
+    origin: str
     isolation: Literal["self-reported", "rerun-unsandboxed", "rerun-sandboxed"]
 
     @property

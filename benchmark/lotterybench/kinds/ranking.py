@@ -129,6 +129,7 @@ def _result(run: Run, device: str) -> Result:
         cost=Cost(images_seen=seen, device=_device_name(device)),
         software=versions("numpy", "torch", "timm", "lightly"),
         code_digest=code_digest(*CODE),
+        origin="reference",
         isolation="rerun-unsandboxed",
     )
 

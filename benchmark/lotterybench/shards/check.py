@@ -17,7 +17,7 @@ from lotterybench.manifests import load_base, load_positions, problems
 from lotterybench.paths import base_file, keyring_file, manifest_file
 from lotterybench.progress import bar
 from lotterybench.records import SPLITS, Base, Split, Subset, parse_ref
-from lotterybench.shards.index import INDEX, Config, Shard, ShardIndex
+from lotterybench.shards.index import INDEX, UNFINISHED, Config, Shard, ShardIndex
 
 
 def shard_problems(folder: Path) -> list[str]:
@@ -25,6 +25,8 @@ def shard_problems(folder: Path) -> list[str]:
 
     Needs nothing but the folder: the base record and keyring lie in it.
     """
+    if (folder / UNFINISHED).exists():
+        return ["the shards are unfinished: repeat the command that wrote them"]
     try:
         index = ShardIndex.read((folder / INDEX).read_bytes(), INDEX)
         root = folder / "manifests"

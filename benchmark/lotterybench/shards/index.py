@@ -3,6 +3,7 @@
 from lotterybench.records import Record, Sha256, Split
 
 INDEX = "shards.json"
+UNFINISHED = ".unfinished"  # marks a folder whose writing was interrupted
 OURS = {INDEX, "README.md", "_info.json"}
 
 

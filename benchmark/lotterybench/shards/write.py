@@ -14,7 +14,7 @@ from lotterybench.manifests import find_base, load_keyring, load_subset_manifest
 from lotterybench.progress import bar
 from lotterybench.records import Base, Split, Subset, canonical_json
 from lotterybench.shards.card import write_card
-from lotterybench.shards.index import INDEX, Config, Shard, ShardIndex
+from lotterybench.shards.index import INDEX, UNFINISHED, Config, Shard, ShardIndex
 from lotterybench.shards.png import encode
 from lotterybench.sources import encoded, images
 from lotterybench.storage import staged, write_whole
@@ -36,7 +36,7 @@ def write_shards(refs: Sequence[str], out: Path, *, per_shard: int = PER_SHARD) 
     if len(set(names)) < len(names) or "test" in names:
         raise BadRequest("each subset may be given once, and none may be named test")
     base, _ = find_base(bases[0])
-    before = _folder(out)
+    before = _begin(out)
     writer = Writer(base, out, per_shard)
     configs = [
         writer.config(subset, positions)
@@ -54,6 +54,7 @@ def write_shards(refs: Sequence[str], out: Path, *, per_shard: int = PER_SHARD) 
     write_whole(out / INDEX, index.pretty())
     for stale in sorted(before - index.files()):
         (out / stale).unlink(missing_ok=True)
+    (out / UNFINISHED).unlink()
     return index
 
 
@@ -151,13 +152,27 @@ def write_tar(path: Path, members: Iterator[tuple[str, bytes]]) -> None:
             tar.addfile(info, io.BytesIO(content))
 
 
-def _folder(out: Path) -> set[str]:
-    """Return the files of an existing shard folder; refuse a folder of anything else."""
-    if not out.exists() or not any(out.iterdir()):
-        return set()
-    if not (out / INDEX).is_file():
+def _begin(out: Path) -> set[str]:
+    """Claim a folder; return the files of earlier shards in it, finished or not.
+
+    A folder that holds anything else is refused. Until the index is written, a marker says that
+    whatever lies in `data/` and `manifests/` is ours.
+    """
+    there = {path.name for path in out.iterdir()} if out.exists() else set()
+    if UNFINISHED in there:
+        return {
+            path.relative_to(out).as_posix()
+            for part in ("data", "manifests")
+            for path in (out / part).rglob("*")
+            if path.is_file()
+        }
+    if there and INDEX not in there:
         raise BadRequest(f"{out} holds other files than shards; give an empty folder with --out")
-    return ShardIndex.read((out / INDEX).read_bytes(), str(out / INDEX)).files()
+    before = set()
+    if there:
+        before = ShardIndex.read((out / INDEX).read_bytes(), str(out / INDEX)).files()
+    write_whole(out / UNFINISHED, b"")
+    return before
 
 
 def _write_manifests(

@@ -110,8 +110,9 @@ class Ridge:
     def predict(self, queries: Tensor, penalty: float) -> Tensor:
         """Return the scores (m, classes) of features (m, d) under a penalty."""
         weights = self.axes @ (self.projected / (self.eigenvalues.clamp(min=0) + penalty)[:, None])
-        x: Tensor = (queries.double() - self.centre) / self.scale
-        return x @ weights + self.offset
+        x = (queries.double() - self.centre) / self.scale
+        scores: Tensor = x @ weights + self.offset
+        return scores
 
 
 @torch.no_grad()

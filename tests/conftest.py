@@ -1,0 +1,57 @@
+"""Fixtures that many tests share: a home of their own, toy data, and the real data if they lie."""
+
+import os
+from pathlib import Path
+
+# Read at import time by huggingface_hub and datasets: no test may reach a network or a user's home.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# CI=true makes rich believe in a terminal.
+os.environ.pop("CI", None)
+
+import pytest
+from toys import need, toy_images, write_toy
+
+ROOT = Path(__file__).parents[1]
+REAL = Path(os.environ.get("LOTTERYBENCH_DATA", ROOT.parent / "shared" / "data")).absolute()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory):
+    """Give the session caches of its own, in the environment so that subprocesses share them."""
+    folder = tmp_path_factory.mktemp("home")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("LOTTERYBENCH_CACHE", str(folder / "cache"))
+    patch.setenv("HF_HOME", str(folder / "hf"))
+    patch.setenv("HF_DATASETS_CACHE", str(folder / "hf" / "datasets"))
+    patch.delenv("LOTTERYBENCH_SUBSETS", raising=False)
+    patch.delenv("LOTTERYBENCH_DATA", raising=False)
+    import datasets
+
+    patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "hf" / "datasets")
+    datasets.disable_progress_bars()
+    yield folder
+    patch.undo()
+
+
+@pytest.fixture
+def real_data(monkeypatch):
+    """Point LOTTERYBENCH_DATA at the real CIFAR images, if they are on this machine."""
+    there = (REAL / "cifar100").is_dir()
+    need("data", there, f"no cifar100 in {REAL}; set LOTTERYBENCH_DATA")
+    monkeypatch.setenv("LOTTERYBENCH_DATA", str(REAL))
+    return REAL
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Pin a toy base from a folder; return (data folder, subsets folder)."""
+    from lotterybench.manifests import save_base
+    from lotterybench.sources import origin_of, pin
+
+    data, subsets = tmp_path / "data", tmp_path / "subsets"
+    write_toy(data / "toy", *toy_images())
+    monkeypatch.setenv("LOTTERYBENCH_DATA", str(data))
+    monkeypatch.setenv("LOTTERYBENCH_SUBSETS", str(subsets))
+    save_base(*pin(origin_of(str(data / "toy"))), subsets)
+    return data, subsets

@@ -1,0 +1,82 @@
+"""How the board's numbers are written, ranked and placed on charts."""
+
+import runpy
+from pathlib import Path
+from statistics import mean
+from types import SimpleNamespace
+
+from lotterybench.charts import (
+    Axis,
+    Unit,
+    counted,
+    number,
+    rank_spans,
+    ranks,
+    setting,
+    share,
+    slopes,
+    span,
+)
+from lotterybench.trials import Interval, Score
+
+# With --import-mode=importlib a test module cannot import its neighbours.
+make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("site_boards.py"))))
+
+
+def scores(**means: list[float]) -> list[Score]:
+    return [
+        Score(configuration=name, family="f", mean=mean(values) if values else None, scores=values)
+        for name, values in means.items()
+    ]
+
+
+def test_ranks_share_ties_and_put_failures_last() -> None:
+    found = scores(a=[0.5, 0.7], b=[0.9, 0.9], c=[0.6, 0.6], d=[])
+    assert ranks(found) == {"b": 1, "a": 2, "c": 2, "d": 4}
+    assert rank_spans(found) == {"b": (1, 1), "a": (2, 3), "c": (2, 3), "d": (4, 4)}
+    assert rank_spans([]) == {}
+    anchor = Score(configuration="z", family="f", anchor=True, mean=1.0, scores=[1.0])
+    assert ranks([*found, anchor]) == ranks(found)
+
+
+def test_slopes_cross_exactly_where_the_subset_turns_a_pair_round() -> None:
+    full = scores(a=[3.0], b=[2.0], c=[1.0])
+    lines = slopes(full, scores(a=[2.0], b=[2.0], c=[5.0]))
+    assert [(line.name, line.rank_full, line.rank_subset) for line in lines] == [
+        ("a", 1, 2), ("b", 2, 2), ("c", 3, 1)
+    ]  # fmt: skip
+    heights = {line.name: (line.left, line.right) for line in lines}
+    assert heights == {"a": (12, 36), "b": (36, 60), "c": (60, 12)}
+    assert [line.outside for line in lines] == [True, False, True]
+
+
+def test_the_axis_reaches_down_to_the_lowest_mark() -> None:
+    track, subset = make.a_track(), make.a_subset()
+    assert Axis.over([]).low == -0.2
+    low = Interval(low=-0.31, high=0.2, resampled="families")
+    axis = Axis.over([make.a_fidelity(track, subset, 0.1, interval=low)])
+    assert axis.low == -0.4
+    assert (axis.x(-0.4), axis.x(1), axis.x(7)) == (9.0, 251.0, 251.0)
+    assert Axis.over([make.a_fidelity(track, subset, -0.2, sensitivity=None)]).low == -0.2
+    assert [text for _, text in Axis(-1.0).ticks] == ["−1", "−0.5", "0", "0.5", "1"]
+
+
+def test_numbers_are_written_alike() -> None:
+    assert [number(value) for value in (0.705, -0.001, -0.4, None)] == [
+        "0.70",
+        "0.00",
+        "−0.40",
+        "–",
+    ]
+    assert span(Interval(low=0.41, high=0.88, resampled="families")) == "0.41 – 0.88"
+    assert [share(value) for value in (1, 0.1, 0.0123, 0.00041, 0)] == [
+        "1.00", "0.10", "0.012", "0.00041", "0.00"
+    ]  # fmt: skip
+    assert counted(1, "family") == "1 family" and counted(5000, "class") == "5\u202f000 classes"
+    assert [setting(value) for value in (0.1 + 0.2, True, "x", [1])] == ["0.3", "true", "x", "[1]"]
+    percent, plain = Unit.of(scores(a=[0.5, 0.7])), Unit.of(scores(a=[50.0, 70.0]))
+    (score,) = scores(a=[0.5, 0.7])
+    assert (percent.mean(score), percent.spread(score)) == ("60.0", " ± 14.1")
+    assert (plain.mean(score), plain.suffix) == ("0.60", "")
+    failed = Score(configuration="a", family="f", failures=3)
+    assert (plain.mean(failed), plain.mean(None), plain.spread(failed)) == ("failed", "–", "")

@@ -1,0 +1,43 @@
+"""What must stay light imports neither torch nor datasets."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "timm", "lightly", "torchvision", "datasets")
+LIGHT = {
+    "import": "import lotterybench",
+    "list methods": "from lotterybench.listing import LISTS, rows\n[rows(what) for what in LISTS]",
+    "list --show": "from lotterybench.listing import rows\nrows('methods', 'simclr')",
+    "check": "from pathlib import Path; from lotterybench.paths import data_root\n"
+    "from lotterybench.verify import verify\n"
+    "assert verify(data_root() / 'subsets') == []",
+    "score": "from lotterybench.paths import reference_results\n"
+    "from lotterybench.score import boards\nassert boards(reference_results())",
+    "site": "from pathlib import Path; import tempfile\n"
+    "from lotterybench.publication import render_site\n"
+    "render_site(None, Path(tempfile.mkdtemp()))",
+    "build": "from lotterybench.build import build_subset\n"
+    "from lotterybench.records import Budget\n"
+    "build_subset('digits', 'uniform', Budget(count=5), name='x')",
+}
+
+
+def loaded_after(code):
+    """Return which heavy packages a fresh interpreter has loaded after running code."""
+    script = f"{code}\nimport sys\nprint([m for m in {HEAVY} if m in sys.modules])"
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("code", LIGHT.values(), ids=LIGHT)
+def test_light(code):
+    assert loaded_after(code) == "[]"
+
+
+def test_the_test_can_fail():
+    assert "datasets" in loaded_after("import datasets")

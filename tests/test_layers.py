@@ -1,0 +1,100 @@
+"""A module imports only from layers below its own; inside a family, only from its base."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "benchmark" / "lotterybench"
+LAYERS = [
+    {"errors"},
+    {"records", "trials", "registry", "paths", "storage", "progress", "provenance"},
+    {"keyrings", "manifests", "results", "ranking"},
+    {"sources", "selection", "methods", "tracks"},
+    {"build", "shards"},
+    {"kinds"},
+    {"run", "score"},
+    {"leaderboard"},
+    {"listing", "publication", "verify"},
+    {"demo"},
+    {"cli"},
+]
+# Within a layer these depend on one another, in this order and no other.
+WITHIN = {
+    "errors": [],
+    "registry": [],
+    "progress": [],
+    "paths": [],
+    "storage": [],
+    "provenance": ["paths"],
+    "records": [],
+    "trials": ["records"],
+    "keyrings": [],
+    "manifests": ["keyrings"],
+    "results": [],
+    "ranking": [],
+}
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+FAMILIES = {"sources", "selection", "methods", "tracks"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part(path):
+    """Return the module or family that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(tree):
+    """Yield the dotted names inside the package that a module imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            assert node.module != "lotterybench", "imports from the package's top"
+            if (node.module or "").startswith("lotterybench."):
+                yield node.module
+        elif isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("lotterybench") for alias in node.names)
+
+
+def allowed(importer, family, name):
+    """Say whether a file (path inside the package) of `family` may import `lotterybench.name`."""
+    pieces = name.split(".")[1:]
+    other = pieces[0]
+    if other != family:
+        same_rank = RANK[other] == RANK[family]
+        return other in WITHIN.get(family, []) if same_rank else RANK[other] < RANK[family]
+    if family not in FAMILIES or importer.name == "__init__.py":
+        return True
+    inside_base = "base" in importer.parts
+    return pieces[1] == "base" or (not inside_base and pieces[1] in WORKERS.get(family, set()))
+
+
+# Files of a family that others of it may import beside its base: steps, not members.
+WORKERS = {"sources": {"known", "naming", "pinned"}}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_only_from_below(path):
+    if path == PACKAGE / "__init__.py":
+        return
+    inside = path.relative_to(PACKAGE)
+    for name in imports(ast.parse(path.read_text())):
+        assert allowed(inside, part(path), name), f"{inside} imports {name}"
+
+
+def test_every_module_has_a_layer():
+    assert {part(path) for path in FILES} - {"__init__"} == set(RANK)
+
+
+def test_the_rule_can_fail():
+    assert not allowed(Path("records.py"), "records", "lotterybench.run")
+    assert not allowed(Path("methods/simclr.py"), "methods", "lotterybench.methods.supervised")
+    assert not allowed(Path("methods/simclr.py"), "methods", "lotterybench.sources")
+    assert allowed(Path("methods/simclr.py"), "methods", "lotterybench.methods.base.loop")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_files_are_short_and_named(path):
+    assert len(path.read_text().splitlines()) <= 330
+    assert path.stem not in {"utils", "util", "helpers", "common", "misc"}
+    assert ast.get_docstring(ast.parse(path.read_text())), "no module docstring"
