@@ -1,4 +1,4 @@
-"""Makes boards to test the site with; no test itself, its users load it by path."""
+"""Boards, subsets and bases to test the site with."""
 
 import random
 from statistics import mean

@@ -1,9 +1,8 @@
 """How the board's numbers are written, ranked and placed on charts."""
 
-import runpy
-from pathlib import Path
 from statistics import mean
-from types import SimpleNamespace
+
+import site_boards as make
 
 from lotterybench.charts import (
     Axis,
@@ -18,9 +17,6 @@ from lotterybench.charts import (
     span,
 )
 from lotterybench.trials import Interval, Score
-
-# With --import-mode=importlib a test module cannot import its neighbours.
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("site_boards.py"))))
 
 
 def scores(**means: list[float]) -> list[Score]:

@@ -4,14 +4,13 @@ import csv
 import io
 import json
 import re
-import runpy
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urldefrag
 
 import pytest
+import site_boards as make
 
 from lotterybench.charts import Unit, number, share, span
 from lotterybench.errors import BadRequest, UnknownName
@@ -19,8 +18,6 @@ from lotterybench.leaderboard import in_order, pages, render
 from lotterybench.records import Base, Subset
 from lotterybench.trials import PUBLISHED, Board
 
-# With --import-mode=importlib a test module cannot import its neighbours.
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("site_boards.py"))))
 Site = tuple[list[Board], dict[str, Subset], dict[str, Base]]
 
 

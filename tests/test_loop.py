@@ -115,7 +115,7 @@ def test_biases_and_norms_do_not_decay():
         epochs=1,
         batch=4,
         lr=0.1,
-        optimiser="sgd",
+        optimiser="adamw",
         weight_decay=0.5,
         order=order(),
     )

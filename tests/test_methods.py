@@ -107,7 +107,7 @@ def test_methods_that_declare_no_labels_read_none(name, digits):
 @pytest.mark.parametrize("name", method)
 def test_it_has_the_shape_of_a_method(name):
     parameters = inspect.signature(method[name]).parameters
-    assert list(parameters)[0] == "task"
+    assert next(iter(parameters)) == "task"
     assert {"epochs", "lr"} <= set(parameters)
     assert all(p.kind is p.KEYWORD_ONLY for key, p in parameters.items() if key != "task")
 

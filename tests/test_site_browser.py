@@ -1,17 +1,17 @@
 """The site in Chromium: keyboard, filters, narrow screens, contrast, and what it asks for."""
 
-import os
-import runpy
 import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import site_boards as make
+from toys import need
 
 from lotterybench.leaderboard import render
 
@@ -20,25 +20,13 @@ CHROMIUM = Path("/usr/bin/chromium")
 BOARD, SUBSET = "boards/blobs-ranking.html", "subsets/blobs/wordnet-03-v1.html"
 PAGES = ["index.html", BOARD, "boards/blobs-later.html", SUBSET, "subsets/blobs/uniform-06-v1.html"]
 
-# With --import-mode=importlib a test module cannot import its neighbours.
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("site_boards.py"))))
-
-
-def absent(what: str) -> None:
-    """Skip for want of a browser, or fail where one is required."""
-    if "browser" in os.environ.get("LOTTERYBENCH_REQUIRE", "").split(","):
-        pytest.fail(f"{what} is required and absent")
-    pytest.skip(f"{what} is absent")
-
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        absent(str(CHROMIUM))
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        absent("the package playwright")
+    need("browser", CHROMIUM.exists(), f"{CHROMIUM} is absent")
+    need("browser", find_spec("playwright") is not None, "the package playwright is not installed")
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as driver:
         flags = ["--no-sandbox", "--disable-gpu"]
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)

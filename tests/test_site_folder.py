@@ -1,17 +1,13 @@
 """The site's folder: what a rendering writes, removes and leaves alone."""
 
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+import site_boards as make
 
 from lotterybench import leaderboard
 from lotterybench.errors import BadRecord
 from lotterybench.leaderboard import pages, render, stale
-
-# With --import-mode=importlib a test module cannot import its neighbours.
-make = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("site_boards.py"))))
 
 
 def test_rendering_removes_only_what_it_wrote(tmp_path: Path) -> None:

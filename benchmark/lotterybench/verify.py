@@ -10,7 +10,7 @@ from lotterybench.keyrings import load as load_keyring
 from lotterybench.paths import keyring_file, track_file
 from lotterybench.results import check_joinable, read
 from lotterybench.score import board
-from lotterybench.shards import INDEX, shard_problems
+from lotterybench.shards import INDEX, UNFINISHED, shard_problems
 from lotterybench.trials import Track
 
 
@@ -29,9 +29,9 @@ def verify(path: Path) -> list[str]:
 
 
 def _items(path: Path) -> list[Path]:
-    if path.is_file() or (path / INDEX).is_file():
+    if path.is_file():
         return [path]
-    inside = sorted(file.parent for file in path.rglob(INDEX))
+    inside = sorted({file.parent for name in (INDEX, UNFINISHED) for file in path.rglob(name)})
     others = [
         file
         for pattern in ("base.json", "v*.json", "track.json", "*.jsonl")

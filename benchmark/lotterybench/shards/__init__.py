@@ -11,7 +11,7 @@ A member's name is the sample's position in the keyring, so a sample has one nam
 """
 
 from lotterybench.shards.check import shard_problems
-from lotterybench.shards.index import INDEX, ShardIndex
+from lotterybench.shards.index import INDEX, UNFINISHED, ShardIndex
 from lotterybench.shards.write import write_shards
 
-__all__ = ["INDEX", "ShardIndex", "shard_problems", "write_shards"]
+__all__ = ["INDEX", "UNFINISHED", "ShardIndex", "shard_problems", "write_shards"]

@@ -1,0 +1,282 @@
+"""Running a track: killed and repeated, doubled, interrupted, it ends in the same bytes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from lotterybench.errors import BadRequest
+from lotterybench.kinds.ranking import reduced
+from lotterybench.manifests import load_subset_manifest
+from lotterybench.results import read
+from lotterybench.run import plan
+from lotterybench.tracks import find_track, track
+from lotterybench.trials import Configuration, Seeds, Track
+
+REFS = ["digits/uniform-10pct@1", "digits/uniform-5-classes@1"]
+SMALL = Track(
+    schema_version=1,
+    name="small",
+    version=1,
+    title="A small track",
+    base="digits",
+    kind="ranking",
+    probe="classifier",
+    metric="accuracy",
+    seeds=Seeds(full=2, subset=2),
+    configurations=[
+        Configuration(
+            name=f"{backbone}-lr{lr}", family=f"supervised/{backbone}", method="supervised",
+            config={"backbone": backbone, "lr": lr, "epochs": 1},
+        )
+        for backbone in ("resnet", "mixer")
+        for lr in (0.05, 0.001)
+    ],
+    subsets=REFS,
+)  # fmt: skip
+
+
+def command(*arguments):
+    """Return a command line that runs the tool in a fresh interpreter."""
+    code = "import sys; from lotterybench.cli import main; sys.argv[0] = 'lotterybench'; main()"
+    return [sys.executable, "-c", code, *map(str, arguments)]
+
+
+def run(folder, *arguments, file=None):
+    """Run the small track to its end; return the finished process."""
+    return subprocess.run(
+        command("run", file or track_json(folder), "--out", folder / "results", *arguments),
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+
+
+def track_json(folder, track=SMALL):
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{track.name}.json"
+    file.write_bytes(track.pretty())
+    return file
+
+
+def lines(folder):
+    """Return the content of every results file below a folder."""
+    return {f.name: f.read_bytes() for f in sorted((folder / "results/small").glob("*.jsonl"))}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The small track, run in one go by two processes."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = run(folder, "--jobs", 2)
+    assert done.returncode == 0, done.stderr
+    assert "24 runs, 0 were there, now 24 ok" in done.stdout
+    return folder
+
+
+def test_every_run_has_a_line(undisturbed):
+    found = lines(undisturbed)
+    assert list(found) == ["full.jsonl", "uniform-10pct-v1.jsonl", "uniform-5-classes-v1.jsonl"]
+    arms = {arm.file.name: arm for arm in plan(SMALL, undisturbed / "results")}
+    for name in found:
+        results = read(undisturbed / "results/small" / name)
+        assert [r.key for r in results] == [r.key for r in arms[name].runs]
+        assert {r.status for r in results} == {"ok"}
+        timings = (undisturbed / "results/small" / name).with_suffix(".timings")
+        keys = [json.loads(line)["key"] for line in timings.read_text().splitlines()]
+        assert sorted(keys) == sorted(r.key for r in results)
+
+
+def test_lines_say_where_they_come_from(undisturbed):
+    subset, _ = load_subset_manifest(REFS[1])
+    result = read(undisturbed / "results/small/uniform-5-classes-v1.jsonl")[0]
+    assert result.subset_digest == subset.digest
+    assert result.track_digest == SMALL.digest()
+    assert result.scope == "subset"
+    assert result.software["torch"]
+    assert result.cost.images_seen == 602
+    full = read(undisturbed / "results/small/full.jsonl")[0]
+    assert full.scope == "full"
+    assert full.cost.images_seen == 1201
+
+
+def test_killed_and_repeated_gives_the_same_bytes(undisturbed, tmp_path):
+    """kill -9 in mid-suite, also of a half-written line: none lost, none twice, same bytes."""
+    arguments = command("run", track_json(tmp_path), "--out", tmp_path / "results", "--jobs", 1)
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    file = tmp_path / "results/small/full.jsonl"
+    deadline = time.monotonic() + 120
+    while not (file.exists() and file.read_bytes().count(b"\n") >= 2):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "ended before it was killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = file.read_bytes().splitlines()
+    with file.open("ab") as out:
+        out.write(b'{"arm":"full","base')
+    again = run(tmp_path, "--jobs", 2)
+    assert again.returncode == 0, again.stderr
+    assert "a half-written line was set aside" in again.stdout
+    assert (tmp_path / "results/small/full.jsonl.torn").read_bytes() == b'{"arm":"full","base'
+    assert set(kept) <= set(file.read_bytes().splitlines())
+    assert lines(tmp_path) == lines(undisturbed)
+
+
+def test_repeating_changes_nothing(undisturbed):
+    before = lines(undisturbed)
+    done = run(undisturbed)
+    assert "24 runs, 24 were there, now none" in done.stdout
+    assert lines(undisturbed) == before
+
+
+def test_workers_leave_with_their_parent(tmp_path):
+    arguments = command("run", track_json(tmp_path), "--out", tmp_path / "results", "--jobs", 1)
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    children = []
+    deadline = time.monotonic() + 60
+    while not children and time.monotonic() < deadline:
+        listed = subprocess.run(
+            ["ps", "-o", "pid=,args=", "--ppid", str(process.pid)],
+            capture_output=True, text=True, check=False,
+        ).stdout  # fmt: skip
+        children = [int(line.split()[0]) for line in listed.splitlines() if "spawn_main" in line]
+        time.sleep(0.1)
+    assert children
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while any(alive(pid) for pid in children):
+        assert time.monotonic() < deadline, "a worker outlived its parent"
+        time.sleep(0.1)
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().split(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_two_processes_do_not_share_a_file(tmp_path):
+    from lotterybench.storage import locked
+
+    with locked(tmp_path / "results/small/full.jsonl"):
+        done = run(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: another process is writing")
+    assert done.stderr.count("\n") == 1
+    assert lines(tmp_path) == {}
+
+
+def test_a_full_disk_keeps_whole_lines_and_continues(undisturbed, tmp_path):
+    """Files may hold 3,000 bytes: two lines fit, the third run's does not."""
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, -1))\n"
+        "from lotterybench.cli import main; main()"
+    )
+    arguments = ["run", track_json(tmp_path), "--out", tmp_path / "results", "--jobs", 1]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments), "--full"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no space left to write")
+    assert done.stderr.count("\n") == 1
+    kept = lines(tmp_path)["full.jsonl"]
+    assert 0 < len(kept) <= 3_000
+    assert kept.endswith(b"\n")
+    assert run(tmp_path).returncode == 0
+    assert lines(tmp_path) == lines(undisturbed)
+
+
+def test_another_version_of_the_track_is_not_joined(undisturbed):
+    file = track_json(undisturbed / "changed", SMALL.model_copy(update={"title": "Changed"}))
+    done = run(undisturbed, file=file)
+    assert done.returncode == 1
+    assert "freezes another small (version 1) than this software has" in done.stderr
+
+
+def test_a_failing_method_is_a_status_and_the_suite_goes_on(tmp_path):
+    """A setting that does not exist, and a learning rate that diverges."""
+    bad = SMALL.configurations[0].model_copy(
+        update={"name": "bad", "config": {"backbone": "resnet", "lr": 0.1, "epochs": 1, "wings": 2}}
+    )
+    wild = SMALL.configurations[0].model_copy(
+        update={"name": "wild", "config": {"backbone": "resnet", "lr": 1e30, "epochs": 2}}
+    )
+    track = SMALL.model_copy(
+        update={"configurations": [bad, wild, SMALL.configurations[0]], "seeds": Seeds(full=1, subset=1)}
+    )
+    done = run(tmp_path, "--full", file=track_json(tmp_path, track))
+    assert done.returncode == 0, done.stderr
+    assert "1 crash, 1 invalid, 1 ok" in done.stdout
+    results = read(tmp_path / "results/small/full.jsonl")
+    assert "wings" in results[0].reason
+    assert [r.status for r in results] == ["crash", "invalid", "ok"]
+
+
+def test_only_and_seeds_restrict_the_plan(tmp_path):
+    arms = plan(SMALL, tmp_path, subsets=[REFS[0]], full=False, only=["mixer-lr0.05"], seeds=3)
+    assert [(arm.file.name, len(arm.runs)) for arm in arms] == [("uniform-10pct-v1.jsonl", 3)]
+    with pytest.raises(BadRequest, match="small has no configuration mixer; it has resnet-lr0.05"):
+        plan(SMALL, tmp_path, only=["mixer"])
+    with pytest.raises(BadRequest, match="is no subset of digits, the base of small"):
+        plan(SMALL, tmp_path, subsets=["cifar100/uniform-10pct"])
+
+
+def test_no_two_runs_share_noise(tmp_path):
+    """Streams differ between seeds, configurations, arms and tracks (protocol: independent arms)."""
+    from lotterybench.methods import stream
+
+    runs = [run for arm in plan(SMALL, tmp_path) for run in arm.runs]
+    other = SMALL.model_copy(update={"name": "other"})
+    runs += [run for arm in plan(other, tmp_path) for run in arm.runs]
+    seeds = [stream(run.key, name) for run in runs for name in ("init", "order", "augment", "head")]
+    assert len(set(seeds)) == len(seeds) == 48 * 4
+
+
+def test_equal_selections_share_their_data_digest():
+    """Streams hang on what is selected, not on what the subset is called."""
+    subset, _ = load_subset_manifest(REFS[0])
+    renamed = subset.model_copy(update={"id": "digits/other-name", "version": 7, "seed": 5})
+    assert renamed.data_digest() == subset.data_digest()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_reduction_is_the_area_mean(channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, channels), dtype=np.uint8)
+    small = reduced(pixels, 16)
+    for n, y, x, c in np.ndindex(small.shape):
+        square = pixels[n, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2, c].astype(float)
+        assert small[n, y, x, c] == np.floor(square.mean() + 0.5)
+    np.testing.assert_array_equal(reduced(pixels, 32), pixels)
+    with pytest.raises(ValueError, match="cannot be reduced to 12"):
+        reduced(pixels, 12)
+
+
+def test_finding_tracks(tmp_path):
+    assert find_track(str(track_json(tmp_path))) == SMALL
+    for name in track:
+        assert find_track(name).name == name
+
+
+def test_unknown_device_is_told(tmp_path):
+    done = run(tmp_path, "--device", "abacus")
+    assert done.returncode == 1
+    assert "device 'abacus' cannot be used here" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_another_base_version_is_not_joined(undisturbed, tmp_path):
+    import shutil
+
+    shutil.copytree(undisturbed / "results", tmp_path / "results")
+    file = tmp_path / "results/small/full.jsonl"
+    file.write_text(file.read_text().replace(read(file)[0].base_digest, "9" * 64, 1))
+    done = run(tmp_path)
+    assert done.returncode == 1
+    assert "has another base_digest than line 1" in done.stderr
