@@ -4,7 +4,7 @@ from statistics import mean
 
 import site_boards as make
 
-from lotterybench.charts import (
+from lotterybench.leaderboard.charts import (
     Axis,
     Unit,
     counted,

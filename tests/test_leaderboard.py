@@ -12,9 +12,9 @@ from urllib.parse import unquote, urldefrag
 import pytest
 import site_boards as make
 
-from lotterybench.charts import Unit, number, share, span
 from lotterybench.errors import BadRequest, UnknownName
 from lotterybench.leaderboard import in_order, pages, render
+from lotterybench.leaderboard.charts import Unit, number, share, span
 from lotterybench.records import Base, Subset
 from lotterybench.trials import PUBLISHED, Board
 

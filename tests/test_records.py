@@ -45,19 +45,24 @@ def test_a_new_field_at_its_default_keeps_the_digest():
 
 
 def test_unknown_fields_are_refused_in_one_line():
-    with pytest.raises(BadRecord, match=r"^here is not a valid budget: extra: Extra inputs") as info:
+    with pytest.raises(
+        BadRecord, match=r"^here is not a valid budget: extra: Extra inputs"
+    ) as info:
         Budget.read('{"count": 1, "extra": 2}', "here")
     assert "\n" not in str(info.value)
 
 
-@pytest.mark.parametrize("text", ["{}", '{"count": 1, "fraction": 0.5}', '{"count": 0}', "nonsense"])
+@pytest.mark.parametrize(
+    "text", ["{}", '{"count": 1, "fraction": 0.5}', '{"count": 0}', "nonsense"]
+)
 def test_a_budget_is_exactly_one_of_three(text):
     with pytest.raises(BadRecord):
         Budget.read(text, "here")
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [("a/b", ("a/b", None)), ("a/b@12", ("a/b", 12)), ("c-1/d.2@1", ("c-1/d.2", 1))]
+    ("text", "found"),
+    [("a/b", ("a/b", None)), ("a/b@12", ("a/b", 12)), ("c-1/d.2@1", ("c-1/d.2", 1))],
 )
 def test_refs(text, found):
     assert parse_ref(text) == found
@@ -71,7 +76,9 @@ def test_bad_refs(text):
 
 def test_a_later_remark_does_not_change_a_digest():
     subset, _ = load_subset_manifest("digits/uniform-10pct@1")
-    remarked = subset.model_copy(update={"superseded_by": "digits/uniform-10pct@2", "withdrawn": "x"})
+    remarked = subset.model_copy(
+        update={"superseded_by": "digits/uniform-10pct@2", "withdrawn": "x"}
+    )
     assert remarked.true_digest() == subset.digest
     assert subset.model_copy(update={"seed": 9}).true_digest() != subset.digest
 

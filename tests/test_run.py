@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,14 +138,11 @@ def test_workers_leave_with_their_parent(tmp_path):
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     children = []
     deadline = time.monotonic() + 60
-    while not children and time.monotonic() < deadline:
-        listed = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(process.pid)],
-            capture_output=True, text=True, check=False,
-        ).stdout  # fmt: skip
-        children = [int(line.split()[0]) for line in listed.splitlines() if "spawn_main" in line]
+    while len(children) < 2 and time.monotonic() < deadline:  # the worker and the tracker
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        children = [int(pid) for pid in listed.split()]
         time.sleep(0.1)
-    assert children
+    assert len(children) == 2
     process.kill()
     process.wait()
     deadline = time.monotonic() + 60
@@ -154,9 +152,9 @@ def test_workers_leave_with_their_parent(tmp_path):
 
 
 def alive(pid):
+    """Say whether a process is there and no zombie."""
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().split(")")[1].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
@@ -209,7 +207,10 @@ def test_a_failing_method_is_a_status_and_the_suite_goes_on(tmp_path):
         update={"name": "wild", "config": {"backbone": "resnet", "lr": 1e30, "epochs": 2}}
     )
     track = SMALL.model_copy(
-        update={"configurations": [bad, wild, SMALL.configurations[0]], "seeds": Seeds(full=1, subset=1)}
+        update={
+            "configurations": [bad, wild, SMALL.configurations[0]],
+            "seeds": Seeds(full=1, subset=1),
+        }
     )
     done = run(tmp_path, "--full", file=track_json(tmp_path, track))
     assert done.returncode == 0, done.stderr

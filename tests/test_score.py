@@ -166,7 +166,9 @@ def test_failure_on_the_subset_ranks_last(tmp_path, scores):
     lowered = subset.mean(axis=1)
     lowered[2] = -1e9
     assert found.fidelity.failures == 1
-    assert found.fidelity.tau == pytest.approx(stats.kendalltau(full.mean(axis=1), lowered).statistic)
+    assert found.fidelity.tau == pytest.approx(
+        stats.kendalltau(full.mean(axis=1), lowered).statistic
+    )
     assert found.scores[2].mean is None
     assert found.scores[2].failures == 1
 

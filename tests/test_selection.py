@@ -46,7 +46,9 @@ def test_same_seed_same_bytes(name, pool):
 @pytest.mark.parametrize("name", [name for name in selector if selector[name].nests])
 def test_declared_nesting_holds(name, pool):
     for size in sizes(pool, name)[:-1]:
-        small, large = (set(selector[name].select(pool, s, rng(3)).tolist()) for s in (size, size + 1))
+        small, large = (
+            set(selector[name].select(pool, s, rng(3)).tolist()) for s in (size, size + 1)
+        )
         assert small < large
 
 
@@ -91,7 +93,10 @@ def test_every_kth_class_is_evenly_spaced():
     [
         (("digits", "uniform", Budget(classes=3)), "uniform selects samples: give --count or"),
         (("digits", "uniform-classes", Budget(count=3)), "uniform-classes selects classes: give"),
-        (("digits", "uniform-classes", Budget(classes=11)), "11 classes were asked for; digits has 10"),
+        (
+            ("digits", "uniform-classes", Budget(classes=11)),
+            "11 classes were asked for; digits has 10",
+        ),
         (("digits", "uniform", Budget(count=1202)), "1202 samples were asked for; digits has 1201"),
         (("digits", "uniform", Budget(fraction=0.0001)), "0 samples were asked for"),
     ],

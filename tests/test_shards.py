@@ -141,7 +141,9 @@ def test_timm_reads_them(folder):
         for name in ("uniform-10pct", "every-2nd-class", "class-balanced-25pct")
         for suffix in ("", "-test")
     }
-    data = create_dataset("wds/", root=str(folder), split="every-2nd-class", is_training=False, batch_size=1)
+    data = create_dataset(
+        "wds/", root=str(folder), split="every-2nd-class", is_training=False, batch_size=1
+    )
     labels = sorted(label for _, label in data)
     assert labels == sorted(expected("digits/every-2nd-class@1", "train")[1].tolist())
 
@@ -163,7 +165,9 @@ def test_card_has_what_datasets_needs(folder):
     front = yaml.safe_load(text.split("---\n")[1])
     sizes = [info["splits"][0]["num_examples"] for info in front["dataset_info"]]
     assert sizes == sorted(sizes), "the smallest config comes first"
-    assert [c["config_name"] for c in front["configs"]] == [i["config_name"] for i in front["dataset_info"]]
+    assert [c["config_name"] for c in front["configs"]] == [
+        i["config_name"] for i in front["dataset_info"]
+    ]
     assert "{{" not in text
     assert "None" not in text
 
@@ -218,7 +222,10 @@ def reindexed(copy, path, content):
 def repacked(content, change):
     """Rewrite a tar's members through `change(name, content)`."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=io.BytesIO(content)) as old, tarfile.open(fileobj=out, mode="w") as new:
+    with (
+        tarfile.open(fileobj=io.BytesIO(content)) as old,
+        tarfile.open(fileobj=out, mode="w") as new,
+    ):
         for member in old:
             name, body = change(member.name, old.extractfile(member).read())
             info = tarfile.TarInfo(name)
@@ -281,7 +288,9 @@ def test_a_full_disk_leaves_no_half_tar(tmp_path):
         f"sys.argv = ['lotterybench', 'shards', 'digits/uniform-10pct', '--out', {str(out)!r}]\n"
         "main()"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 1
     assert run.stderr.startswith("error: no space left to write")
     assert run.stderr.count("\n") == 1

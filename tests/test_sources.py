@@ -138,7 +138,9 @@ def test_without_data_the_remedy_is_told(toy, monkeypatch):
 
 def test_an_unreachable_hub_is_one_line(monkeypatch):
     monkeypatch.delenv("LOTTERYBENCH_DATA", raising=False)
-    with pytest.raises(BadData, match=r"cifar10 train cannot be read from uoft-cs/cifar10@0b27.*; set") as info:
+    with pytest.raises(
+        BadData, match=r"cifar10 train cannot be read from uoft-cs/cifar10@0b27.*; set"
+    ) as info:
         source["hub"].read(KNOWN["cifar10"], "train")
     assert "\n" not in str(info.value)
 
@@ -225,7 +227,9 @@ def test_ambiguous_columns_are_told(tmp_path, monkeypatch):
         table.add_column("coarse", table["label"]).cast_column(
             "coarse", datasets.ClassLabel(names=["a", "b", "c"])
         ).to_parquet(file)
-    with pytest.raises(BadData, match=r"two has the ClassLabel columns \['label', 'coarse'\]; name one"):
+    with pytest.raises(
+        BadData, match=r"two has the ClassLabel columns \['label', 'coarse'\]; name one"
+    ):
         pin(origin_of(str(tmp_path / "two")))
     assert pin(origin_of(str(tmp_path / "two"), label="coarse"))[0].class_names == ["a", "b", "c"]
 
@@ -261,7 +265,9 @@ def test_real_cifar_resolves_whatever_its_order(name, real_data):
 @pytest.mark.slow
 def test_real_jpegs_are_pinned_by_file(real_data):
     base, keyring = pin(
-        origin_of(str(real_data / "tiny-imagenet"), name="tiny-imagenet-part", test="valid", by_file=True)
+        origin_of(
+            str(real_data / "tiny-imagenet"), name="tiny-imagenet-part", test="valid", by_file=True
+        )
     )
     assert base.splits["train"].rows == 16_000
     assert base.splits["test"].rows == 4_000

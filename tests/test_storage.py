@@ -41,7 +41,9 @@ def little_space():
 def test_a_full_disk_keeps_whole_lines(tmp_path, little_space):
     path = tmp_path / "lines"
     append_line(path, "a" * 60)
-    with pytest.raises(NoSpace, match=r"no space left to write .*lines; what was written before is"):
+    with pytest.raises(
+        NoSpace, match=r"no space left to write .*lines; what was written before is"
+    ):
         append_line(path, "b" * 60)
     assert path.read_text() == "a" * 60 + "\n"
 

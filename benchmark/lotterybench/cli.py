@@ -24,7 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-site_app = typer.Typer(help="Render the leaderboard site, check it or look at it.", no_args_is_help=True)
+site_app = typer.Typer(
+    help="Render the leaderboard site, check it or look at it.", no_args_is_help=True
+)
 app.add_typer(site_app, name="site")
 
 # Progress goes to standard error, results to standard output.
@@ -73,7 +75,9 @@ def _emit(rows: list[dict[str, Any]], as_json: bool) -> None:
 @app.command()
 def demo(
     out: Out = Path("out/demo"),
-    jobs: Annotated[int | None, typer.Option(help="Worker processes (default: one a core).")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Worker processes (default: one a core).")
+    ] = None,
 ) -> None:
     """Go from digits to a leaderboard: subsets, shards, runs, fidelity, site."""
     from lotterybench.demo import demonstrate
@@ -169,7 +173,9 @@ def shards(
 
 @app.command()
 def check(
-    paths: Annotated[list[Path], typer.Argument(help="Manifests, shard folders, results, or folders of them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Manifests, shard folders, results, or folders of them.")
+    ],
     as_json: Json = False,
 ) -> None:
     """List every problem of what is given; exit with 1 if there is one."""
@@ -188,7 +194,9 @@ def check(
 def run(
     track: Annotated[str, typer.Argument(help="Name of a track, or a track.json.")],
     subset: Annotated[list[str] | None, typer.Option(help="Only this subset (repeatable).")] = None,
-    full: Annotated[bool, typer.Option("--full", help="Full data (with or without --subset).")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Full data (with or without --subset).")
+    ] = False,
     method: Annotated[list[str] | None, typer.Option(help="Only this configuration.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds (default: the track's).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda …")] = "auto",
@@ -209,7 +217,9 @@ def run(
     for file in summary.torn:
         print(f"a half-written line was set aside in {file}")
     done = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
-    print(f"{summary.folder}: {summary.planned} runs, {summary.before} were there, now {done or 'none'}")
+    print(
+        f"{summary.folder}: {summary.planned} runs, {summary.before} were there, now {done or 'none'}"
+    )
 
 
 @app.command()
@@ -273,9 +283,7 @@ def site_check(
 
 
 @site_app.command("serve")
-def site_serve(
-    out: Out = Path("site/public"), port: Annotated[int, typer.Option()] = 8000
-) -> None:
+def site_serve(out: Out = Path("site/public"), port: Annotated[int, typer.Option()] = 8000) -> None:
     """Serve the rendered site on this machine until interrupted."""
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer

@@ -1,14 +1,14 @@
 """What can go wrong and is the caller's to mend; each message names the fault and the remedy.
 
-    LotteryBenchError
-    ├── UnknownName     no such base, subset, selector, method or track
-    ├── BadRequest      the arguments contradict each other or the data
-    ├── BadRecord       a manifest, track or base record that breaks its own rules
-    ├── BadData         images that are missing, unreadable or not those that were pinned
-    ├── BadShards       a shard folder that is incomplete or was changed
-    ├── BadResults      a results file that cannot be read or joined
-    ├── Busy            another process holds the file
-    └── NoSpace         the disk is full
+LotteryBenchError
+├── UnknownName     no such base, subset, selector, method or track
+├── BadRequest      the arguments contradict each other or the data
+├── BadRecord       a manifest, track or base record that breaks its own rules
+├── BadData         images that are missing, unreadable or not those that were pinned
+├── BadShards       a shard folder that is incomplete or was changed
+├── BadResults      a results file that cannot be read or joined
+├── Busy            another process holds the file
+└── NoSpace         the disk is full
 """
 
 

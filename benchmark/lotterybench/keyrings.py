@@ -101,7 +101,9 @@ def resolve(
         if split_digest(keys, labels) != digest:
             raise BadData(f"{where}: the keys of {split} agree in 8 bytes but not in full")
         return order
-    raise BadData(f"{where} is not the pinned copy: {_difference(keyring, split, keys, labels, names)}")
+    raise BadData(
+        f"{where} is not the pinned copy: {_difference(keyring, split, keys, labels, names)}"
+    )
 
 
 def _difference(

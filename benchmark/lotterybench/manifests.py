@@ -31,7 +31,9 @@ Columns = Mapping[str, NDArray[np.generic]]
 
 def bases() -> list[str]:
     """Return the ids of all bases that are pinned here."""
-    return sorted({file.parent.name for root in subset_roots() for file in root.glob("*/base.json")})
+    return sorted(
+        {file.parent.name for root in subset_roots() for file in root.glob("*/base.json")}
+    )
 
 
 def find_base(name: str) -> tuple[Base, Path]:
@@ -47,7 +49,9 @@ def load_base(file: Path) -> Base:
     """Read a base record and check its digest."""
     base = Base.read(file.read_bytes(), str(file))
     if base.content_digest() != base.digest:
-        raise BadRecord(f"{file}: digest is {base.digest}, its content gives {base.content_digest()}")
+        raise BadRecord(
+            f"{file}: digest is {base.digest}, its content gives {base.content_digest()}"
+        )
     return base
 
 
@@ -92,7 +96,9 @@ def find_manifest(ref: str) -> Path:
     if version is None and known:
         version = max(int(other.split("@")[1]) for other in known)
     if version is None or f"{name}@{version}" not in known:
-        raise unknown("subset", ref, subsets() if "@" in ref else sorted({s.split("@")[0] for s in subsets()}))
+        raise unknown(
+            "subset", ref, subsets() if "@" in ref else sorted({s.split("@")[0] for s in subsets()})
+        )
     return next(
         file for root in subset_roots() if (file := manifest_file(root, name, version)).is_file()
     )
@@ -118,7 +124,9 @@ def save_manifest(subset: Subset, columns: Columns | None, root: Path) -> Path:
     file = manifest_file(root, subset.id, subset.version)
     if file.is_file():
         there = Subset.read(file.read_bytes(), str(file))
-        apart = AFTERWARDS | {"created_with"}  # the same selection made by newer software is no news
+        apart = AFTERWARDS | {
+            "created_with"
+        }  # the same selection made by newer software is no news
         if there.fields(without=apart) != subset.fields(without=apart):
             raise BadRecord(
                 f"{file} exists and selects something else; a change is a new version: "
@@ -128,7 +136,9 @@ def save_manifest(subset: Subset, columns: Columns | None, root: Path) -> Path:
     if columns is not None:
         buffer = io.BytesIO()
         table = pa.table({name: np.asarray(values) for name, values in columns.items()})
-        pq.write_table(table, buffer, compression="zstd", write_statistics=False, store_schema=False)
+        pq.write_table(
+            table, buffer, compression="zstd", write_statistics=False, store_schema=False
+        )
         write_whole(positions_file(file), buffer.getvalue())
     write_whole(file, subset.pretty())
     return file
@@ -164,9 +174,13 @@ def problems(subset: Subset, columns: Columns | None, base: Base, keyring: Keyri
     """Return every rule that a manifest breaks against its base; [] if it holds."""
     found = []
     if subset.base_digest != base.digest:
-        found.append(f"base_digest {subset.base_digest[:12]}… is not that of {base.id} ({base.digest[:12]}…)")
+        found.append(
+            f"base_digest {subset.base_digest[:12]}… is not that of {base.id} ({base.digest[:12]}…)"
+        )
     if subset.true_digest() != subset.digest:
-        found.append(f"digest {subset.digest[:12]}… is wrong; the manifest's content gives {subset.true_digest()[:12]}…")
+        found.append(
+            f"digest {subset.digest[:12]}… is wrong; the manifest's content gives {subset.true_digest()[:12]}…"
+        )
     if subset.classes is not None:
         strange = [name for name in subset.classes if name not in base.class_names]
         if strange:

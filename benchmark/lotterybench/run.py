@@ -25,6 +25,9 @@ from lotterybench.storage import locked, write_whole
 from lotterybench.tracks import find_track
 from lotterybench.trials import Track
 
+# Device nodes of NVIDIA, of NVIDIA under WSL, and of AMD.
+ACCELERATORS = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -128,6 +131,9 @@ def run_track(
 
 def choose_device(device: str) -> str:
     """Return `cuda` or `cpu` for `auto`; refuse a device that is not there."""
+    # torch takes seconds to import: where no driver's node is, there is nothing to ask it.
+    if device == "cpu" or (device == "auto" and not any(map(Path.exists, ACCELERATORS))):
+        return "cpu"
     import torch
 
     if device == "auto":

@@ -123,9 +123,7 @@ def run_key(
     method: str, config: dict[str, Any], seed: int,
 ) -> str:  # fmt: skip
     """Return the key under which a run is planned, resumed and never done twice."""
-    return sha256_of(
-        [track, track_version, arm, data_digest, configuration, method, config, seed]
-    )
+    return sha256_of([track, track_version, arm, data_digest, configuration, method, config, seed])
 
 
 class Timing(Record):

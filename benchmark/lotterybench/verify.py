@@ -5,8 +5,8 @@ from pathlib import Path
 
 from lotterybench.build import manifest_problems
 from lotterybench.errors import LotteryBenchError
-from lotterybench.manifests import load_base
 from lotterybench.keyrings import load as load_keyring
+from lotterybench.manifests import load_base
 from lotterybench.paths import keyring_file, track_file
 from lotterybench.results import check_joinable, read
 from lotterybench.score import board

@@ -206,9 +206,7 @@ def _classes(run: Run, base: Base) -> list[int]:
     return base.class_indices(run.subset.classes)
 
 
-def _restricted(
-    run: Run, base: Base, labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _restricted(run: Run, base: Base, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Renumber labels to the classes in play; return them and the rows of those classes."""
     import torch
 

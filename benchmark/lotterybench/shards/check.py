@@ -116,7 +116,9 @@ def _config(
         rows: NDArray[np.int64] = np.flatnonzero(labels >= 0)
         if split == "train" and columns is not None:
             rows = columns["position"].astype(np.int64)
-        there = {row: label for shard in config.shards[split] for row, label in held[shard.path].items()}
+        there = {
+            row: label for shard in config.shards[split] for row, label in held[shard.path].items()
+        }
         if there != dict(zip(rows.tolist(), labels[rows].tolist(), strict=True)):
             faults.append(f"{config.name}: {split} does not hold the manifest's samples and labels")
     return faults

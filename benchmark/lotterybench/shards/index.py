@@ -41,6 +41,9 @@ class ShardIndex(Record):
     def files(self) -> set[str]:
         """Return the paths of all files of the folder."""
         tars = {
-            shard.path for config in self.configs for part in config.shards.values() for shard in part
+            shard.path
+            for config in self.configs
+            for part in config.shards.values()
+            for shard in part
         }
         return tars | set(self.others) | OURS

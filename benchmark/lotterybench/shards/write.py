@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotterybench.errors import BadRequest
-from lotterybench.manifests import find_base, load_keyring, load_subset_manifest, save_base, save_manifest
+from lotterybench.manifests import (
+    find_base,
+    load_keyring,
+    load_subset_manifest,
+    save_base,
+    save_manifest,
+)
 from lotterybench.progress import bar
 from lotterybench.records import Base, Split, Subset, canonical_json
 from lotterybench.shards.card import write_card
@@ -32,7 +38,9 @@ def write_shards(refs: Sequence[str], out: Path, *, per_shard: int = PER_SHARD) 
     bases = sorted({subset.base for subset, _ in chosen})
     names = [subset.name for subset, _ in chosen]
     if len(bases) != 1:
-        raise BadRequest(f"one folder holds one base; the subsets are of {', '.join(bases) or 'none'}")
+        raise BadRequest(
+            f"one folder holds one base; the subsets are of {', '.join(bases) or 'none'}"
+        )
     if len(set(names)) < len(names) or "test" in names:
         raise BadRequest("each subset may be given once, and none may be named test")
     base, _ = find_base(bases[0])
@@ -64,7 +72,9 @@ class Writer:
     def __init__(self, base: Base, out: Path, per_shard: int) -> None:
         self.base, self.out, self.per_shard = base, out, per_shard
         self._file: dict[Split, Callable[[int], bytes]] = {}
-        self._labels = {split: load_keyring(base.id).labels[split].astype(np.int64) for split in base.splits}
+        self._labels = {
+            split: load_keyring(base.id).labels[split].astype(np.int64) for split in base.splits
+        }
         self._test: list[Shard] | None = None
 
     def config(self, subset: Subset, positions: NDArray[np.int64] | None) -> Config:
@@ -182,7 +192,9 @@ def _write_manifests(
     save_base(base, load_keyring(base.id), root)
     written = [f"manifests/{base.id}/base.json", f"manifests/{base.id}/keys.parquet"]
     for subset, positions in chosen:
-        file = save_manifest(subset, None if positions is None else {"position": positions.astype(np.uint32)}, root)
+        file = save_manifest(
+            subset, None if positions is None else {"position": positions.astype(np.uint32)}, root
+        )
         written.append(file.relative_to(out).as_posix())
         if positions is not None:
             written.append(file.relative_to(out).with_suffix(".positions.parquet").as_posix())

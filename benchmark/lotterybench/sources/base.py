@@ -39,7 +39,7 @@ class Source:
 
     `read` returns a split; `settle` fills in what only the place itself knows (a revision);
     `fingerprint` returns text that changes when the copy on this machine may have changed (None:
-    decoding is so cheap that nothing is cached).
+    nothing is cached).
     """
 
     def settle(self, origin: Origin) -> Origin:

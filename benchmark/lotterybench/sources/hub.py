@@ -109,7 +109,9 @@ def columns(origin: Origin, table: Any) -> tuple[str, str]:
                 f"{origin.id} has no {kind.__name__} column {declared!r}; it has {fitting}"
             )
         if declared is None and len(fitting) != 1:
-            raise BadData(f"{origin.id} has the {kind.__name__} columns {fitting}; name one: {option}")
+            raise BadData(
+                f"{origin.id} has the {kind.__name__} columns {fitting}; name one: {option}"
+            )
         found.append(declared or fitting[0])
     return found[0], found[1]
 
@@ -168,7 +170,9 @@ def _decode(
             pixels = np.asarray(image.convert(origin.mode))
     except (OSError, ValueError, SyntaxError) as error:
         reason = str(error).splitlines()[0]
-        raise BadData(f"{origin.id}: {split} row {row} ({name}) is no readable image: {reason}") from None
+        raise BadData(
+            f"{origin.id}: {split} row {row} ({name}) is no readable image: {reason}"
+        ) from None
     if origin.size is not None and pixels.shape[:2] != origin.size:
         height, width = origin.size
         raise BadData(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lotterybench.charts import (
+from lotterybench.leaderboard.charts import (
     Axis,
     Unit,
     counted,

@@ -9,10 +9,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from lotterybench.boardfiles import score_csv, subset_csv
-from lotterybench.boardview import Shelf, board_view, index_view, subset_page, subset_view
-from lotterybench.charts import counted, number, setting, share, span
 from lotterybench.errors import BadRecord, BadRequest
+from lotterybench.leaderboard.charts import counted, number, setting, share, span
+from lotterybench.leaderboard.files import score_csv, subset_csv
+from lotterybench.leaderboard.view import Shelf, board_view, index_view, subset_page, subset_view
 from lotterybench.paths import assets, templates
 from lotterybench.records import Base, Subset, canonical_json
 from lotterybench.storage import write_whole

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from lotterybench.charts import seed_deviation
+from lotterybench.leaderboard.charts import seed_deviation
 from lotterybench.trials import Board, Fidelity, Interval, Score
 
 SUBSET_COLUMNS = [
