@@ -223,14 +223,16 @@ def test_a_failing_method_is_a_status_and_the_suite_goes_on(tmp_path):
 def test_only_and_seeds_restrict_the_plan(tmp_path):
     arms = plan(SMALL, tmp_path, subsets=[REFS[0]], full=False, only=["mixer-lr0.05"], seeds=3)
     assert [(arm.file.name, len(arm.runs)) for arm in arms] == [("uniform-10pct-v1.jsonl", 3)]
-    with pytest.raises(BadRequest, match="small has no configuration mixer; it has resnet-lr0.05"):
+    with pytest.raises(
+        BadRequest, match=r"small has no configuration mixer; it has resnet-lr0\.05"
+    ):
         plan(SMALL, tmp_path, only=["mixer"])
     with pytest.raises(BadRequest, match="is no subset of digits, the base of small"):
         plan(SMALL, tmp_path, subsets=["cifar100/uniform-10pct"])
 
 
 def test_no_two_runs_share_noise(tmp_path):
-    """Streams differ between seeds, configurations, arms and tracks (protocol: independent arms)."""
+    """Streams differ between seeds, configurations, arms and tracks."""
     from lotterybench.methods import stream
 
     runs = [run for arm in plan(SMALL, tmp_path) for run in arm.runs]

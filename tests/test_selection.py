@@ -188,7 +188,7 @@ def test_wrong_count_is_refused(saved):
 
 
 def test_unkept_quota_is_refused(saved):
-    _, positions, file, _ = saved
+    _, _, file, _ = saved
     labels = load_labels()
     rewritten(file, np.flatnonzero(labels < 5)[:50])
     assert "promises a difference of one at most" in manifest_problems(file)[0]
@@ -211,7 +211,7 @@ def test_wrong_digest_is_refused(saved):
 
 
 def test_swapped_positions_file_is_refused(saved):
-    subset, positions, file, _ = saved
+    _, positions, file, _ = saved
     text = file.read_bytes()
     rewritten(file, positions[::-1])
     file.write_bytes(text)

@@ -1,6 +1,5 @@
 """Writing loses nothing: whole files or none, whole lines or none, one writer at a time."""
 
-import os
 import resource
 import subprocess
 import sys
@@ -82,4 +81,4 @@ def test_a_second_process_is_refused_and_a_dead_one_holds_nothing(tmp_path):
 
 def test_locks_are_not_results(tmp_path):
     with locked(tmp_path / "full.jsonl"):
-        assert os.listdir(tmp_path) == [".full.jsonl.lock"]
+        assert [p.name for p in tmp_path.iterdir()] == [".full.jsonl.lock"]

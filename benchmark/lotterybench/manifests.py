@@ -179,7 +179,8 @@ def problems(subset: Subset, columns: Columns | None, base: Base, keyring: Keyri
         )
     if subset.true_digest() != subset.digest:
         found.append(
-            f"digest {subset.digest[:12]}… is wrong; the manifest's content gives {subset.true_digest()[:12]}…"
+            f"digest {subset.digest[:12]}… is wrong; "
+            f"the manifest's content gives {subset.true_digest()[:12]}…"
         )
     if subset.classes is not None:
         strange = [name for name in subset.classes if name not in base.class_names]

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lotterybench.errors import BadResults
 from lotterybench.manifests import load_subset_manifest
 from lotterybench.paths import results_file, track_file
-from lotterybench.ranking import bootstrap, kendall_tau, spearman_rho
+from lotterybench.ranking import Floats, bootstrap, kendall_tau, spearman_rho
 from lotterybench.records import Subset
 from lotterybench.results import check_joinable, read
 from lotterybench.tracks import find_track
@@ -179,7 +180,7 @@ def _or_last(mean: float | None) -> float:
     return -np.inf if mean is None else mean
 
 
-def _interval(x: np.ndarray, y: np.ndarray, groups: np.ndarray, what: str) -> Interval | None:  # type: ignore[type-arg]
+def _interval(x: Floats, y: Floats, groups: NDArray[np.int64], what: str) -> Interval | None:
     bounds = bootstrap(x, y, groups, np.random.default_rng(BOOTSTRAP_SEED))
     if bounds is None:
         return None

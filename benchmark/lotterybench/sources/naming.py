@@ -57,6 +57,7 @@ def _in_data_folder(folder: Path) -> dict[str, str]:
     root = data_folder()
     if root is None or folder.resolve().parent != root.resolve():
         raise BadRequest(
-            f"a folder is found again through LOTTERYBENCH_DATA: set it to {folder.resolve().parent}"
+            "a folder is found again through LOTTERYBENCH_DATA: "
+            f"set it to {folder.resolve().parent}"
         )
     return {"folder": folder.name}

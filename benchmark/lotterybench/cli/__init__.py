@@ -2,20 +2,16 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from lotterybench.cli.options import budget_of, settings_of
+from lotterybench.cli.output import draw, emit, fidelity_row, notes
 from lotterybench.errors import BadRequest, LotteryBenchError
 from lotterybench.progress import shown_by
-from lotterybench.records import Budget
 
-T = TypeVar("T")
 app = typer.Typer(
     name="lotterybench",
     help="Which small part of a dataset ranks training methods the way the whole dataset does?",
@@ -29,8 +25,6 @@ site_app = typer.Typer(
 )
 app.add_typer(site_app, name="site")
 
-# Progress goes to standard error, results to standard output.
-notes = Console(stderr=True, soft_wrap=True, highlight=False)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 
@@ -38,38 +32,11 @@ Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 1."""
     try:
-        with shown_by(_draw):
+        with shown_by(draw):
             app()
     except LotteryBenchError as error:
         notes.print(f"error: {error}", markup=False, style="bold red" if notes.is_terminal else "")
         sys.exit(1)
-
-
-def _draw(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Draw a bar with the time that is left; nothing where nobody looks, or for one item."""
-    if not notes.is_terminal or total < 2:
-        yield from items
-        return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=notes, transient=True) as progress:
-        yield from progress.track(items, total=total, description=what)
-
-
-def _emit(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """Print rows as JSON or as a table."""
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    if not rows:
-        print("none")
-        return
-    table = Table(*rows[0], box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    # Piped output is not cut to the 80 columns that a missing terminal is taken for.
-    Console(width=None if sys.stdout.isatty() else 240, highlight=False).print(table)
 
 
 @app.command()
@@ -100,7 +67,7 @@ def list_things(
         raise BadRequest("--show goes with `list methods`")
     if what not in LISTS:
         raise BadRequest(f"there is no list of {what!r}; there are {', '.join(LISTS)}")
-    _emit(rows(what, show), as_json)
+    emit(rows(what, show), as_json)
 
 
 @app.command()
@@ -148,11 +115,15 @@ def build(
     from lotterybench.build import build_subset, save_subset
 
     subset, positions = build_subset(
-        base, selector, _budget(count, fraction, classes), name=name, seed=seed, version=version,
-        settings=_settings(settings),
+        base, selector, budget_of(count, fraction, classes), name=name, seed=seed, version=version,
+        settings=settings_of(settings),
     )  # fmt: skip
     file = save_subset(subset, positions, out)
-    size = f"{subset.positions.count} samples" if subset.positions else _count(subset.classes)
+    size = (
+        f"{subset.positions.count} samples"
+        if subset.positions
+        else f"{len(subset.classes or [])} classes"
+    )
     print(f"{file}: {size}, digest {subset.digest[:12]}")
 
 
@@ -218,7 +189,8 @@ def run(
         print(f"a half-written line was set aside in {file}")
     done = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
     print(
-        f"{summary.folder}: {summary.planned} runs, {summary.before} were there, now {done or 'none'}"
+        f"{summary.folder}: {summary.planned} runs, "
+        f"{summary.before} were there, now {done or 'none'}"
     )
 
 
@@ -236,24 +208,7 @@ def score(
     if as_json:
         print(json.dumps(found.fields(), indent=2))
         return
-    _emit([_fidelity_row(entry) for entry in found.subsets], False)
-
-
-def _fidelity_row(entry: Any) -> dict[str, Any]:
-    ref, fidelity = f"{entry.subset}@{entry.subset_version}", entry.fidelity
-    row = dict.fromkeys(("tau-b", "5 % – 95 %", "rho", "ceiling", "cost", "verdict"))
-    if fidelity is None:
-        return {"subset": ref, **row, "verdict": f"{entry.missing} runs missing"}
-    shown = fidelity.interval
-    row |= {
-        "tau-b": _number(fidelity.tau),
-        "5 % – 95 %": f"{shown.low:.2f} – {shown.high:.2f}" if shown else "too few families",
-        "rho": _number(fidelity.rho),
-        "ceiling": _number(fidelity.ceiling),
-        "cost": f"{fidelity.cost_ratio:.0%}",
-        "verdict": f"{fidelity.verdict}: {fidelity.why}",
-    }
-    return {"subset": ref, **row}
+    emit([fidelity_row(entry) for entry in found.subsets], False)
 
 
 @site_app.command("build")
@@ -297,36 +252,3 @@ def site_serve(out: Out = Path("site/public"), port: Annotated[int, typer.Option
             server.serve_forever()
         except KeyboardInterrupt:
             notes.print("stopped")
-
-
-def _budget(count: int | None, fraction: float | None, classes: int | None) -> Budget:
-    if sum(value is not None for value in (count, fraction, classes)) != 1:
-        raise BadRequest("give exactly one of --count, --fraction and --classes")
-    if fraction is not None and not 0 < fraction <= 1:
-        raise BadRequest(f"--fraction is {fraction}; it lies above 0 and is at most 1")
-    for option, value in (("count", count), ("classes", classes)):
-        if value is not None and value < 1:
-            raise BadRequest(f"--{option} is {value}; it is at least 1")
-    return Budget(count=count, fraction=fraction, classes=classes)
-
-
-def _settings(pairs: list[str] | None) -> dict[str, Any]:
-    """Read KEY=VALUE pairs; a value is JSON if it parses, else text."""
-    found: dict[str, Any] = {}
-    for pair in pairs or []:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise BadRequest(f"--set {pair!r} has no '='; the form is --set key=value")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
-    return found
-
-
-def _count(classes: list[str] | None) -> str:
-    return f"{len(classes or [])} classes"
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.2f}"

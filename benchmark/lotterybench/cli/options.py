@@ -1,0 +1,33 @@
+"""Reading options that take more than a type: budgets and settings."""
+
+import json
+from typing import Any
+
+from lotterybench.errors import BadRequest
+from lotterybench.records import Budget
+
+
+def budget_of(count: int | None, fraction: float | None, classes: int | None) -> Budget:
+    """Return the budget of exactly one option; raise `BadRequest` for any other number."""
+    if sum(value is not None for value in (count, fraction, classes)) != 1:
+        raise BadRequest("give exactly one of --count, --fraction and --classes")
+    if fraction is not None and not 0 < fraction <= 1:
+        raise BadRequest(f"--fraction is {fraction}; it lies above 0 and is at most 1")
+    for option, value in (("count", count), ("classes", classes)):
+        if value is not None and value < 1:
+            raise BadRequest(f"--{option} is {value}; it is at least 1")
+    return Budget(count=count, fraction=fraction, classes=classes)
+
+
+def settings_of(pairs: list[str] | None) -> dict[str, Any]:
+    """Read KEY=VALUE pairs; a value is JSON if it parses, else text."""
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise BadRequest(f"--set {pair!r} has no '='; the form is --set key=value")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found

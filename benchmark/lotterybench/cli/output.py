@@ -1,0 +1,68 @@
+"""What the command line prints: tables, JSON, progress bars."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lotterybench.trials import SubsetScores
+
+T = TypeVar("T")
+
+# Progress and errors go to standard error, results to standard output.
+notes = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def draw(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Draw a bar with the time that is left; nothing where nobody looks, or for one item."""
+    if not notes.is_terminal or total < 2:
+        yield from items
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=notes, transient=True) as progress:
+        yield from progress.track(items, total=total, description=what)
+
+
+def emit(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print rows as JSON or as a table."""
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        print("none")
+        return
+    table = Table(*rows[0], box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    # Piped output is not cut to the 80 columns that a missing terminal is taken for.
+    Console(width=None if sys.stdout.isatty() else 240, highlight=False).print(table)
+
+
+def fidelity_row(entry: SubsetScores) -> dict[str, Any]:
+    """Return one subset's fidelity as a row of text."""
+    ref, fidelity = f"{entry.subset}@{entry.subset_version}", entry.fidelity
+    row: dict[str, Any] = dict.fromkeys(
+        ("tau-b", "5 % – 95 %", "rho", "ceiling", "cost", "verdict")
+    )
+    if fidelity is None:
+        return {"subset": ref, **row, "verdict": f"{entry.missing} runs missing"}
+    shown = fidelity.interval
+    row |= {
+        "tau-b": _number(fidelity.tau),
+        "5 % – 95 %": f"{shown.low:.2f} – {shown.high:.2f}" if shown else "too few families",
+        "rho": _number(fidelity.rho),
+        "ceiling": _number(fidelity.ceiling),
+        "cost": f"{fidelity.cost_ratio:.0%}",
+        "verdict": f"{fidelity.verdict}: {fidelity.why}",
+    }
+    return {"subset": ref, **row}
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}"
