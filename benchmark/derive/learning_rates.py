@@ -28,7 +28,7 @@ FACTORS = (1 / 4, 1, 4)
 # What the tracks declare: side, rows to sweep on, settings, and centres by optimiser.
 SWEEPS = {
     ("digits", "supervised"): (8, None, {"epochs": 6, "batch": 32}, {"sgd": 0.2, "adamw": 0.005}),
-    ("digits", "simclr"): (8, None, {"epochs": 6, "batch": 64}, {"sgd": 0.2, "adamw": 0.005}),
+    ("digits", "simclr"): (8, None, {"epochs": 6, "batch": 64}, {"sgd": 0.1, "adamw": 0.004}),
     ("cifar100", "supervised"): (
         16, 12_500, {"epochs": 8, "batch": 128}, {"sgd": 0.2, "adamw": 0.004},
     ),
