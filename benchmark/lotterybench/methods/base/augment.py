@@ -55,7 +55,7 @@ def two_views(
 
     uint8 (n, C, H, W) to normalised float (2n, C, H, W). Random resized crop of `smallest` to all
     of the area, mirror, colour jitter .4/.4/.4/.1 with probability .8, grey with probability .2,
-    no blur (the CIFAR recipe of Chen et al. 2020, appendix B.9, at half its jitter). One-channel
+    no blur: the CIFAR recipe of Chen et al. 2020, appendix B.9, but for its least area. One-channel
     images have no colour: of the jitter, brightness and contrast remain. Its order is fixed,
     where torchvision shuffles it; a side that would leave the image is cut, not drawn again.
     """
