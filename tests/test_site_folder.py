@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import site_boards as make
 
-from lotterybench import leaderboard
+from lotterybench.leaderboard import site
 from lotterybench.errors import BadRecord
 from lotterybench.leaderboard import pages, render, stale
 
@@ -62,7 +62,7 @@ def test_nothing_is_removed_through_a_link(tmp_path: Path) -> None:
 def test_an_interrupted_rendering_is_cleaned_up_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = leaderboard.write_whole
+    write = site.write_whole
 
     def break_at_scores(path: Path, content: bytes) -> None:
         if path.parent.name == "scores":
@@ -70,7 +70,7 @@ def test_an_interrupted_rendering_is_cleaned_up_by_the_next(
         write(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(leaderboard, "write_whole", break_at_scores)
+        patch.setattr(site, "write_whole", break_at_scores)
         with pytest.raises(KeyboardInterrupt):
             render(*make.crowd(3), tmp_path)
     assert (tmp_path / "boards/blobs-ranking.html").exists()

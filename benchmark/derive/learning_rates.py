@@ -1,7 +1,7 @@
 """The learning-rate sweep behind the tracks' configurations: {1/4, 1, 4} around a centre.
 
 Trains on four fifths of a base's training split and scores on the last fifth; the test split is
-never read. Prints one JSON object per backbone and rate. The frozen rates came from
+never read. Prints one JSON object per backbone and rate. The tracks' rates were chosen from
 
     OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py digits supervised
     OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py digits simclr
@@ -25,7 +25,7 @@ from lotterybench.methods.base.loop import Diverged
 from lotterybench.sources import images
 
 FACTORS = (1 / 4, 1, 4)
-# What the tracks declare: side, rows to sweep on, settings, and centres by optimiser.
+# Side, rows to sweep on (None: all), settings, and the centre for each optimiser.
 SWEEPS = {
     ("digits", "supervised"): (8, None, {"epochs": 6, "batch": 32}, {"sgd": 0.2, "adamw": 0.005}),
     ("digits", "simclr"): (8, None, {"epochs": 6, "batch": 64}, {"sgd": 0.1, "adamw": 0.004}),

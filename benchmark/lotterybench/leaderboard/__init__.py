@@ -1,5 +1,5 @@
 """The leaderboard site: pages and data files rendered from boards, byte for byte the same."""
 
-from lotterybench.leaderboard.render import in_order, pages, render, stale
+from lotterybench.leaderboard.site import in_order, pages, render, stale
 
 __all__ = ["in_order", "pages", "render", "stale"]

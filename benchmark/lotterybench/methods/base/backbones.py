@@ -141,7 +141,7 @@ def _vit(in_chans: int, size: int) -> nn.Module:
         class_token=False,
         weight_init="jax",  # Glorot's; timm's default deviation of .02 is meant for 768 features
     )
-    # timm's .02 needs more steps to grow: 71 against 83 % on digits
+    # timm's .02 needs more steps to grow: 83 against 90 % on 900 digits
     nn.init.normal_(cast(torch.Tensor, model.pos_embed))
     return cast(nn.Module, model)
 
