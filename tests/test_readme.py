@@ -34,15 +34,15 @@ def checkout(tmp_path):
     venv = Path(sys.executable).parents[1]
     for stamp in (".installed", ".installed-dev"):  # newer than pyproject.toml: nothing to install
         (venv / stamp).touch()
-    return tmp_path, venv
+    (tmp_path / ".venv").symlink_to(venv)
+    return tmp_path
 
 
 def run_page(page, checkout):
-    folder, venv = checkout
+    folder = checkout
     environment = {
         **os.environ,
-        "VENV": str(venv),
-        "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{folder / '.venv/bin'}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(folder / "benchmark"),
     }
     environment.pop("LOTTERYBENCH_SUBSETS", None)

@@ -2,7 +2,7 @@
 
 Compressed PNG bytes differ between zlib builds (zlib, zlib-ng, …), and shards must come out the
 same on every machine. So the image data are stored, not compressed: deflate's stored blocks have
-one form only. A 32×32 image takes 3.2 kB instead of about 2.4 kB, and decodes faster.
+one form only. A CIFAR-100 image takes 3,172 bytes, where Pillow's PNG takes 2,225 on average.
 """
 
 import struct
