@@ -5,7 +5,7 @@ never read. Prints one JSON object per backbone and rate. The tracks' rates were
 
     OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py digits supervised
     OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py digits simclr
-    OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py cifar100 supervised
+    OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py cifar100 supervised --seeds 1
 """
 
 import argparse
