@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import site_boards as make
 
-from lotterybench.leaderboard import site
 from lotterybench.errors import BadRecord
-from lotterybench.leaderboard import pages, render, stale
+from lotterybench.leaderboard import pages, render, site, stale
 
 
 def test_rendering_removes_only_what_it_wrote(tmp_path: Path) -> None:

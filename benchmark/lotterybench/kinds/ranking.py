@@ -98,7 +98,7 @@ def _tensors(
 
     found = images(base, split)
     pixels = found.pixels if resolution is None else reduced(found.pixels, resolution)
-    channels_first = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+    channels_first = pixels.transpose(0, 3, 1, 2).copy()  # the cached array is read-only
     return torch.from_numpy(channels_first).to(device), torch.from_numpy(found.labels).to(device)
 
 

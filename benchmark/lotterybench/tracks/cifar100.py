@@ -3,9 +3,10 @@
 from lotterybench.tracks.base import grid, track
 from lotterybench.trials import Seeds, Track
 
-# In the sweep on a held-out fifth of 12,500 training images (benchmark/derive) 0.2 and 0.8 were the
-# better rates of every net trained by SGD, 0.004 and 0.016 of most trained by AdamW; with all images
-# there are five times the steps, so the upper rate lies between these, the lower is its quarter.
+# In the sweep on a held-out fifth of 12,500 training images (benchmark/derive), 0.2 and 0.8 were
+# the better rates of every net trained by SGD, 0.004 and 0.016 of most trained by AdamW. With all
+# images there are five times the steps, so the upper rate lies between these; the lower is a
+# quarter of it.
 SGD = (0.1, 0.4)
 ADAMW = (0.002, 0.008)
 
