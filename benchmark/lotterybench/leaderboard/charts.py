@@ -32,10 +32,10 @@ def span(interval: Interval | None) -> str:
 
 
 def share(ratio: float) -> str:
-    """Write a cost ratio with two decimals, or as many as show two digits of a small one."""
-    if ratio <= 0 or ratio >= 0.1:
-        return number(ratio)
-    return number(ratio, 1 - math.floor(math.log10(ratio)))
+    """Write a ratio in per cent: whole ones from 10 % up, else two digits."""
+    percent = round(100 * ratio, 9)  # 0.1 · 100 is 10, not a little more
+    digits = 0 if percent <= 0 or percent >= 10 else 1 - math.floor(math.log10(percent))
+    return f"{number(percent, digits)}\u202f%"
 
 
 def counted(count: int, thing: str) -> str:
