@@ -41,3 +41,15 @@ def test_light(code):
 
 def test_the_test_can_fail():
     assert "datasets" in loaded_after("import datasets")
+
+
+def test_public_names_resolve_and_are_documented():
+    import lotterybench
+
+    assert sorted(lotterybench._PUBLIC) == lotterybench.__all__
+    for name in lotterybench.__all__:
+        assert callable(getattr(lotterybench, name))
+        assert f"    {name} " in lotterybench.__doc__
+        assert name in dir(lotterybench)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        lotterybench.nonsense  # noqa: B018

@@ -1,1 +1,35 @@
-"""Which small part of a dataset ranks methods the way the whole dataset does?"""
+"""Which small part of a dataset ranks training methods the way the whole dataset does?
+
+The public names are imported on first use, so that `import lotterybench` stays light:
+
+    build_subset    base + selector + budget → manifest and positions
+    write_shards    manifests → a folder that `datasets.load_dataset` reads
+    run_track       a track's runs that have no result yet → results files
+    fidelity        results → how well each subset ranks the configurations
+    verify          a file or folder → every problem found
+    render          results → the leaderboard site
+"""
+
+from importlib import import_module
+from typing import Any
+
+_PUBLIC = {
+    "build_subset": "lotterybench.build:build_subset",
+    "fidelity": "lotterybench.score:score_track",
+    "render": "lotterybench.publication:render_site",
+    "run_track": "lotterybench.run:run_track",
+    "verify": "lotterybench.verify:verify",
+    "write_shards": "lotterybench.shards:write_shards",
+}
+__all__ = ["build_subset", "fidelity", "render", "run_track", "verify", "write_shards"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'lotterybench' has no attribute {name!r}")
+    module, attribute = _PUBLIC[name].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -22,7 +22,7 @@ track.add(
         resolution=16,
         probe="classifier",
         metric="accuracy",
-        seeds=Seeds(full=4, subset=2),
+        seeds=Seeds(full=2, subset=2),
         configurations=grid(
             "supervised",
             "supervised",
