@@ -8,8 +8,8 @@ from scipy import stats
 
 from lotterybench.errors import BadResults
 from lotterybench.manifests import find_base, load_subset_manifest
-from lotterybench.paths import results_file, track_file
-from lotterybench.results import append, arrange, mend, read
+from lotterybench.paths import track_file
+from lotterybench.results import append, arrange, mend, read, results_file
 from lotterybench.score import board
 from lotterybench.trials import Configuration, Cost, Result, Seeds, Track
 
@@ -83,7 +83,7 @@ def write(folder, track, full, subset, **options):
 
 
 def file_of(folder, ref):
-    return results_file(folder, *(ref.split("@")[0], 1) if ref else (None, None))
+    return results_file(folder, load_subset_manifest(ref)[0] if ref else None)
 
 
 @pytest.fixture

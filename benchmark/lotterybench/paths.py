@@ -69,13 +69,6 @@ def track_file(results: Path) -> Path:
     return results / "track.json"
 
 
-def results_file(results: Path, subset: str | None, version: int | None) -> Path:
-    """Return the results file of one subset (`base/name`, version) or of the full data (None)."""
-    if subset is None:
-        return results / "full.jsonl"
-    return results / f"{subset.split('/', 1)[1]}-v{version}.jsonl"
-
-
 def timings_file(results: Path) -> Path:
     """Return the measured seconds of a results file, kept apart so that results repeat exactly."""
     return results.with_suffix(".timings")

@@ -4,8 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lotterybench.errors import BadRecord, BadResults
+from lotterybench.records import Subset
 from lotterybench.storage import append_line, write_whole
 from lotterybench.trials import Result, Timing, Track
+
+
+def results_file(folder: Path, subset: Subset | None) -> Path:
+    """Return the file of one subset's results, or of those on full data, in a track's folder."""
+    return folder / (f"{subset.name}-v{subset.version}.jsonl" if subset else "full.jsonl")
 
 
 def read(file: Path) -> list[Result]:

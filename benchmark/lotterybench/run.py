@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lotterybench.errors import BadRequest, BadResults, LotteryBenchError
 from lotterybench.kinds import Run, execute
 from lotterybench.kinds.ranking import Done
 from lotterybench.manifests import find_base, load_subset_manifest
-from lotterybench.paths import results_file, timings_file, track_file
+from lotterybench.paths import timings_file, track_file
 from lotterybench.progress import bar
-from lotterybench.results import append, arrange, check_joinable, mend, read
+from lotterybench.records import Subset
+from lotterybench.results import append, arrange, check_joinable, mend, read, results_file
 from lotterybench.sources import images
 from lotterybench.storage import locked, write_whole
 from lotterybench.tracks import find_track
@@ -65,25 +69,23 @@ def plan(
             f"{track.name} has no configuration {', '.join(strange)}; it has {', '.join(names)}"
         )
     entries = [entry for entry in track.configurations if not only or entry.name in only]
-    chosen = [load_subset_manifest(ref) for ref in (track.subsets if subsets is None else subsets)]
-    for subset, _ in chosen:
+    wanted: list[tuple[Subset | None, NDArray[np.int64] | None]] = [(None, None)] if full else []
+    for ref in track.subsets if subsets is None else subsets:
+        subset, positions = load_subset_manifest(ref)
         if subset.base != track.base:
             raise BadRequest(f"{subset.ref} is no subset of {track.base}, the base of {track.name}")
-
-    def arm(subset_and_positions: tuple | None, planned: int) -> Arm:  # type: ignore[type-arg]
-        subset, positions = subset_and_positions or (None, None)
-        file = results_file(
-            out / track.name, subset.id if subset else None, subset.version if subset else None
+        wanted.append((subset, positions))
+    return [
+        Arm(
+            results_file(out / track.name, subset),
+            [
+                Run(track, subset, positions, base.digest, entry, seed)
+                for entry in entries
+                for seed in range(seeds or (track.seeds.subset if subset else track.seeds.full))
+            ],
         )
-        runs = [
-            Run(track, subset, positions, base.digest, entry, seed)
-            for entry in entries
-            for seed in range(seeds or planned)
-        ]
-        return Arm(file, runs)
-
-    arms = [arm(None, track.seeds.full)] if full else []
-    return arms + [arm(pair, track.seeds.subset) for pair in chosen]
+        for subset, positions in wanted
+    ]
 
 
 def run_track(

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from lotterybench.errors import BadResults
 from lotterybench.manifests import load_subset_manifest
-from lotterybench.paths import results_file, track_file
+from lotterybench.paths import track_file
 from lotterybench.ranking import Floats, bootstrap, kendall_tau, spearman_rho
 from lotterybench.records import Subset
-from lotterybench.results import check_joinable, read
+from lotterybench.results import check_joinable, read, results_file
 from lotterybench.tracks import find_track
 from lotterybench.trials import (
     Board,
@@ -41,7 +41,7 @@ def board(results: Path) -> Board:
     if not file.is_file():
         raise BadResults(f"{results} holds no track.json; run the track with --out first")
     track = Track.read(file.read_bytes(), str(file))
-    full_file = results_file(results, None, None)
+    full_file = results_file(results, None)
     full = _checked(full_file, track)
     found = {ref: load_subset_manifest(ref)[0] for ref in track.subsets}
     found |= _others(results, track, found.values())
@@ -66,7 +66,7 @@ def score_track(name: str, results: Path) -> Board:
 
 def _others(results: Path, track: Track, known: Iterable[Subset]) -> dict[str, Subset]:
     """Return the subsets that have results beside the track's own list."""
-    files = {results_file(results, s.id, s.version).name for s in known} | {"full.jsonl"}
+    files = {results_file(results, s).name for s in known} | {"full.jsonl"}
     found = {}
     for file in sorted(results.glob("*.jsonl")):
         lines = read(file) if file.name not in files else []
@@ -85,7 +85,7 @@ def _checked(file: Path, track: Track) -> list[Result]:
 def _subset_scores(
     results: Path, track: Track, subset: Subset, full: Sequence[Result]
 ) -> SubsetScores:
-    file = results_file(results, subset.id, subset.version)
+    file = results_file(results, subset)
     there = _checked(file, track)
     for number, result in enumerate(there, 1):
         if result.subset_digest != subset.digest:

@@ -37,6 +37,8 @@ def _items(path: Path) -> list[Path]:
         for pattern in ("base.json", "v*.json", "track.json", "*.jsonl")
         for file in sorted(path.rglob(pattern))
         if not any(folder in file.parents for folder in inside)
+        # A track's results are checked together, with its track.json.
+        and not (file.suffix == ".jsonl" and track_file(file.parent).is_file())
     ]
     return inside + others
 
