@@ -8,7 +8,9 @@ import pytest
 from lotterybench import manifests
 from lotterybench.build import build_subset
 from lotterybench.manifests import load_subset_manifest
-from lotterybench.paths import data_root, keyring_file, reference_results
+from lotterybench.paths import data_root, keyring_file, reference_results, timings_file
+from lotterybench.records import canonical_json
+from lotterybench.results import read
 from lotterybench.score import boards
 from lotterybench.tracks import track
 from lotterybench.verify import verify
@@ -76,8 +78,33 @@ def test_frozen_tracks_are_the_registered_ones(name):
 
 def test_reference_results_are_complete():
     found = boards(reference_results())
-    assert "cifar100-supervised-16px" in [board.track.name for board in found]
+    names = {board.track.name for board in found}
+    assert names >= {"cifar100-supervised-16px", "digits-selfsup", "digits-supervised"}
     for board in found:
         assert board.missing_full == 0
+        assert board.subsets
         assert all(entry.missing == 0 for entry in board.subsets)
-        assert {entry.status for entry in []} == set()
+
+
+@pytest.mark.parametrize(
+    "file", sorted(reference_results().glob("*/*.jsonl")), ids=lambda f: f"{f.parent.name}/{f.name}"
+)
+def test_reference_lines_have_their_provenance(file):
+    """One software and one code digest a file, timings for every run, and chance beaten."""
+    results = read(file)
+    assert len({(r.code_digest, canonical_json(r.software)) for r in results}) == 1
+    timed = {json.loads(line)["key"] for line in timings_file(file).read_text().splitlines()}
+    assert {r.key for r in results} <= timed
+    for result in results:
+        assert result.status == "ok"
+        assert result.origin == "reference"
+        assert result.cost.device
+        assert set(result.software) >= {"python", "torch", "timm", "lightly", "lotterybench"}
+
+
+def test_cifar100_has_learned_something():
+    """A board of chance would have no spread: most configurations are far above 1 % on full data."""
+    found = next(b for b in boards(reference_results()) if b.track.base == "cifar100")
+    means = [score.mean for score in found.full]
+    assert np.median(means) > 10
+    assert max(means) > 30

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lotterybench.errors import BadRecord
+from lotterybench.errors import BadRecord, UnknownName
 from lotterybench.keyrings import Keyring
 from lotterybench.keyrings import load as read_keyring
 from lotterybench.keyrings import save as write_keyring
@@ -96,9 +96,9 @@ def find_manifest(ref: str) -> Path:
     if version is None and known:
         version = max(int(other.split("@")[1]) for other in known)
     if version is None or f"{name}@{version}" not in known:
-        raise unknown(
-            "subset", ref, subsets() if "@" in ref else sorted({s.split("@")[0] for s in subsets()})
-        )
+        every = subsets() if "@" in ref else sorted({other.split("@")[0] for other in subsets()})
+        hint = " (LOTTERYBENCH_SUBSETS names folders of your own)"
+        raise UnknownName(f"{unknown('subset', ref, every)}{hint}")
     return next(
         file for root in subset_roots() if (file := manifest_file(root, name, version)).is_file()
     )
