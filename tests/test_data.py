@@ -103,7 +103,7 @@ def test_reference_lines_have_their_provenance(file):
 
 
 def test_cifar100_has_learned_something():
-    """A board of chance would have no spread: most configurations are far above 1 % on full data."""
+    """A board of chance has no spread: most configurations are far above 1 % on full data."""
     found = next(b for b in boards(reference_results()) if b.track.base == "cifar100")
     means = [score.mean for score in found.full]
     assert np.median(means) > 10

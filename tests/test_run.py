@@ -1,6 +1,7 @@
 """Running a track: killed and repeated, doubled, interrupted, it ends in the same bytes."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -157,6 +158,23 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_ctrl_c_is_one_line_and_quick(tmp_path):
+    arguments = command("run", track_json(tmp_path), "--out", tmp_path / "results", "--jobs", 1)
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    file = tmp_path / "results/small/full.jsonl"
+    deadline = time.monotonic() + 120
+    while not (file.exists() and file.stat().st_size):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert said == "error: stopped; repeat the command to continue\n"
+    assert len(read(file)) >= 1
 
 
 def test_two_processes_do_not_share_a_file(tmp_path):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,8 @@ def run_track(
     """Do all planned runs of a track that have no result in `out/<track>/` yet.
 
     Each worker process uses one thread, so results do not depend on how many there are. May be
-    interrupted in any way and repeated. Raises `Busy` if another process writes the same files.
+    interrupted in any way and repeated. Raises `Busy` if another process writes the same files. A
+    script that calls this guards it by `if __name__ == "__main__"`, since workers import it.
     """
     track = find_track(name)
     device = choose_device(device)
@@ -178,7 +180,8 @@ def _work(runs: Sequence[Run], device: str, jobs: int | None) -> Iterator[tuple[
         images(runs[0].track.base, split)
     workers = min(len(runs), jobs or (1 if device.startswith("cuda") else os.cpu_count() or 1))
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
+    ear, mouth = context.Pipe(duplex=False)  # closing the mouth tells the workers to leave
+    with ProcessPoolExecutor(workers, context, _start_worker, (ear,)) as pool:
         futures: dict[Future[Done], str] = {pool.submit(_one, r, device): r.key for r in runs}
         try:
             for future in as_completed(futures):
@@ -189,6 +192,7 @@ def _work(runs: Sequence[Run], device: str, jobs: int | None) -> Iterator[tuple[
                 "repeat the command, with fewer --jobs if memory is short"
             ) from None
         finally:
+            mouth.close()
             pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -196,17 +200,18 @@ def _one(run: Run, device: str) -> Done:
     return next(execute([run], device))
 
 
-def _start_worker() -> None:
-    """Use one thread, repeat exactly, and end when the parent process does."""
+def _start_worker(ear: Connection) -> None:
+    """Use one thread, repeat exactly, and end when the parent process ends or says so."""
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def leave_with_parent() -> None:
-        wait([parent.sentinel])
+        wait([parent.sentinel, ear])
         os._exit(1)
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
