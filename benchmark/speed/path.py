@@ -1,7 +1,7 @@
 """The seconds of each step from CIFAR-100's images to its board, each a command in a fresh process.
 
-Needs the images (`LOTTERYBENCH_DATA` or the Hub). Training is timed by `run` itself, in the `.timings`
-files beside the results; everything else is timed here:
+Needs the images (`LOTTERYBENCH_DATA` or the Hub). Training is timed by `run` itself, in the
+`.timings` files beside the results; everything else is timed here:
 
     python benchmark/speed/path.py --results reference_results
 """
