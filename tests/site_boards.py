@@ -131,7 +131,9 @@ def crowd(subsets: int = 40, count: int = 12, seed: int = 0) -> Site:
                 scores=scores[: 9 if waits else None],
             )
         )  # fmt: skip
-    waiting = a_track(4, name="blobs-later", title="Blobs, frozen encoders", probe="frozen")
+    waiting = a_track(
+        4, name="blobs-later", title="Blobs, frozen encoders", probe="frozen", metric="knn"
+    )
     later = [SubsetScores(subset=manifests[1].id, subset_version=1, missing=12)]
     boards = [
         Board(track=track, track_digest=track.digest(), full=full, subsets=entries),
@@ -149,7 +151,7 @@ def hostile() -> Site:
                       settings={HOSTILE: HOSTILE, "list": [HOSTILE]}, superseded_by=HOSTILE,
                       withdrawn=HOSTILE, selected_with={"methods": [HOSTILE]},
                       created_with={"lotterybench": HOSTILE, "code": ZERO})  # fmt: skip
-    track = a_track(2, title=HOSTILE, metric=HOSTILE)
+    track = a_track(2, title=HOSTILE)
     evil = {"family": HOSTILE, "method": HOSTILE, "config": {HOSTILE: HOSTILE}}
     pool = [entry.model_copy(update=evil) for entry in track.configurations]
     track = track.model_copy(update={"configurations": pool})

@@ -6,15 +6,16 @@ import site_boards as make
 
 from lotterybench.leaderboard.charts import (
     Axis,
-    Unit,
     counted,
     number,
     rank_spans,
     ranks,
+    seed_mean,
     setting,
     share,
     slopes,
     span,
+    spread,
 )
 from lotterybench.trials import Interval, Score
 
@@ -69,9 +70,9 @@ def test_numbers_are_written_alike() -> None:
     assert shares == ["100 %", "10 %", "1.2 %", "0.041 %", "0 %"]
     assert counted(1, "family") == "1 family" and counted(5000, "class") == "5\u202f000 classes"
     assert [setting(value) for value in (0.1 + 0.2, True, "x", [1])] == ["0.3", "true", "x", "[1]"]
-    percent, plain = Unit.of(scores(a=[0.5, 0.7])), Unit.of(scores(a=[50.0, 70.0]))
-    (score,) = scores(a=[0.5, 0.7])
-    assert (percent.mean(score), percent.spread(score)) == ("60.0", " ± 14.1")
-    assert (plain.mean(score), plain.suffix) == ("0.60", "")
+    (score,) = scores(a=[50.0, 70.0])
+    assert (seed_mean(score), spread(score)) == ("60.00", " ± 14.14")
+    (chance,) = scores(a=[1.0, 1.0])
+    assert seed_mean(chance) == "1.00", "one per cent is no fraction"
     failed = Score(configuration="a", family="f", failures=3)
-    assert (plain.mean(failed), plain.mean(None), plain.spread(failed)) == ("failed", "–", "")
+    assert (seed_mean(failed), seed_mean(None), spread(failed)) == ("failed", "–", "")

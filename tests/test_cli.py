@@ -57,6 +57,9 @@ MISTAKES = [
     ("list nonsense", "there is no list of 'nonsense'; there are bases"),
     ("list methods --show nonsense", "no method is named 'nonsense'"),
     ("list bases --show x", "--show goes with `list methods`"),
+    ("build digits every-kth-class --classes 2 --name x --set offset=foo", "offset is 'foo'"),
+    ("build digits every-kth-class --classes 2 --name x --set offset=1.5", "offset is 1.5"),
+    ("site build --results nowhere", "nowhere holds no <track>/track.json"),
     ("base nonsense", "no dataset is named 'nonsense'"),
     ("base ./nowhere/at-all", "there is no folder ./nowhere/at-all"),
     ("site serve --out nowhere", "nowhere holds no site; run `lotterybench site build"),
@@ -78,6 +81,26 @@ def test_a_mistake_exits_with_1_and_a_wrong_option_with_2(tmp_path):
     done = process("build", "--nonsense", cwd=tmp_path)
     assert done.returncode == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "build digits uniform --count 5 --name x --out afile",
+        "shards digits/uniform-10pct --out afile",
+        "run digits-supervised --out afile",
+        "base digits --out afile",
+        "site build --out afile",
+        "check " + "x" * 300,
+    ],
+)
+def test_what_the_system_refuses_is_one_line(tmp_path, line):
+    (tmp_path / "afile").write_text("kept")
+    done = process(*line.split(), cwd=tmp_path)
+    assert done.returncode == 1
+    assert (done.stderr or done.stdout).count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "afile").read_text() == "kept"
 
 
 def test_every_command_has_help():

@@ -14,7 +14,7 @@ import site_boards as make
 
 from lotterybench.errors import BadRequest, UnknownName
 from lotterybench.leaderboard import in_order, pages, render
-from lotterybench.leaderboard.charts import Unit, number, share, span
+from lotterybench.leaderboard.charts import number, seed_mean, share, span
 from lotterybench.records import Base, Subset
 from lotterybench.trials import PUBLISHED, Board
 
@@ -206,7 +206,7 @@ def test_files_and_pages_hold_the_same_numbers() -> None:
             score = full.pop(row["configuration"])
             assert row["mean"] == repr(score.mean)
             assert [float(text) for text in row["scores"].split()] == score.scores
-            assert f">{Unit(percent=True).mean(score)}<" in page
+            assert f">{seed_mean(score)}<" in page
     assert not full
     assert len(scores) == len(board.full) + sum(len(one.scores) for one in board.subsets)
 

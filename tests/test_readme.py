@@ -34,8 +34,10 @@ def checkout(tmp_path):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, tmp_path / name)
     venv = Path(sys.executable).parents[1]
-    for stamp in (".installed", ".installed-dev"):  # newer than pyproject.toml: nothing to install
-        (venv / stamp).touch()
+    os.utime(tmp_path / "pyproject.toml", (0, 0))  # older than the stamps: nothing to install
+    for stamp in (".installed", ".installed-dev"):
+        if not (venv / stamp).exists():
+            (venv / stamp).touch()
     (tmp_path / ".venv").symlink_to(venv)
     return tmp_path
 

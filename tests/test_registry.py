@@ -6,14 +6,10 @@ from lotterybench.errors import UnknownName
 from lotterybench.registry import Registry
 
 
-def test_decorator_registers_and_returns():
+def test_adding_and_finding():
     colours = Registry("colour")
-
-    @colours("red")
-    def red():
-        return 1
-
-    assert colours["red"] is red
+    assert colours.add("red", 1) == 1
+    assert colours["red"] == 1
     assert list(colours) == ["red"]
     assert "red" in colours
     assert len(colours) == 1

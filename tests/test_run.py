@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lotterybench.errors import BadRequest
+from lotterybench.errors import BadRecord, BadRequest, LotteryBenchError
 from lotterybench.kinds.ranking import reduced
 from lotterybench.manifests import load_subset_manifest
 from lotterybench.results import read
@@ -217,9 +217,9 @@ def test_another_version_of_the_track_is_not_joined(undisturbed):
 
 
 def test_a_failing_method_is_a_status_and_the_suite_goes_on(tmp_path):
-    """A setting that does not exist, and a learning rate that diverges."""
+    """A backbone that does not exist, and a learning rate that diverges."""
     bad = SMALL.configurations[0].model_copy(
-        update={"name": "bad", "config": {"backbone": "resnet", "lr": 0.1, "epochs": 1, "wings": 2}}
+        update={"name": "bad", "config": {"backbone": "wings", "lr": 0.1, "epochs": 1}}
     )
     wild = SMALL.configurations[0].model_copy(
         update={"name": "wild", "config": {"backbone": "resnet", "lr": 1e30, "epochs": 2}}
@@ -245,8 +245,46 @@ def test_only_and_seeds_restrict_the_plan(tmp_path):
         BadRequest, match=r"small has no configuration mixer; it has resnet-lr0\.05"
     ):
         plan(SMALL, tmp_path, only=["mixer"])
+    with pytest.raises(BadRequest, match="digits/uniform-10pct is given twice"):
+        plan(SMALL, tmp_path, subsets=["digits/uniform-10pct", REFS[0]])
     with pytest.raises(BadRequest, match="is no subset of digits, the base of small"):
         plan(SMALL, tmp_path, subsets=["cifar100/uniform-10pct"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "simclrr"}, "no method is named 'simclrr'; did you mean 'simclr'"),
+        (
+            {"config": {"epochs": 1, "wings": 2}},
+            "supervised has no setting wings; it has epochs, lr",
+        ),
+    ],
+)
+def test_what_would_fail_in_every_run_is_told_before(tmp_path, change, message):
+    entry = SMALL.configurations[0].model_copy(update=change)
+    wrong = SMALL.model_copy(update={"configurations": [entry, SMALL.configurations[1]]})
+    with pytest.raises(LotteryBenchError, match=message):
+        plan(wrong, tmp_path)
+
+
+def test_a_resolution_that_does_not_divide_is_told(tmp_path):
+    with pytest.raises(BadRequest, match="reduces to 3 pixels; that does not divide digits's 8"):
+        plan(SMALL.model_copy(update={"resolution": 3}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metric": "knn"}, "a classifier probe measures accuracy"),
+        ({"subsets": ["digits/uniform-10pct"]}, "subsets are frozen with their version"),
+        ({"anchors": ["nobody"]}, "anchors must be some"),
+    ],
+)
+def test_a_track_file_that_contradicts_itself_is_told(tmp_path, change, message):
+    file = track_json(tmp_path, SMALL.model_copy(update=change))
+    with pytest.raises(BadRecord, match=message):
+        find_track(str(file))
 
 
 def test_no_two_runs_share_noise(tmp_path):
@@ -300,4 +338,5 @@ def test_another_base_version_is_not_joined(undisturbed, tmp_path):
     file.write_text(file.read_text().replace(read(file)[0].base_digest, "9" * 64, 1))
     done = run(tmp_path)
     assert done.returncode == 1
-    assert "has another base_digest than line 1" in done.stderr
+    assert "line 1 has base_digest '9999" in done.stderr
+    assert lines(tmp_path)["full.jsonl"] == file.read_bytes()

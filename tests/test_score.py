@@ -187,9 +187,76 @@ def test_missing_runs_leave_no_fidelity(tmp_path, scores):
     file = file_of(tmp_path, REF)
     file.write_text("\n".join(file.read_text().splitlines()[:-3]) + "\n")
     replace(file, 0, status="infra", metrics={})
-    found = board(tmp_path).subsets[0]
-    assert found.fidelity is None
-    assert found.missing == 4
+    found = board(tmp_path)
+    assert found.subsets[0].fidelity is None
+    assert found.subsets[0].missing == 4
+    assert found.missing_full == 0
+
+
+def test_a_gap_on_full_data_leaves_no_fidelity_and_is_counted_once(tmp_path, scores):
+    write(tmp_path, make_track(), *scores)
+    file = file_of(tmp_path, None)
+    file.write_text("\n".join(file.read_text().splitlines()[:-2]) + "\n")
+    found = board(tmp_path)
+    assert (found.missing_full, found.subsets[0].missing) == (2, 0)
+    assert found.subsets[0].fidelity is None
+
+
+def test_one_arm_cannot_stand_in_for_another(tmp_path, scores):
+    write(tmp_path, make_track(), *scores)
+    file_of(tmp_path, None).write_bytes(file_of(tmp_path, REF).read_bytes())
+    with pytest.raises(BadResults, match=r"full\.jsonl line 1 has arm 'subset', not 'full'"):
+        board(tmp_path)
+
+
+def test_a_results_file_under_another_name_is_told(tmp_path, scores):
+    write(tmp_path, make_track(), *scores)
+    (tmp_path / "full-backup.jsonl").write_bytes(file_of(tmp_path, None).read_bytes())
+    with pytest.raises(BadResults, match=r"full-backup.jsonl holds results of full data"):
+        board(tmp_path)
+
+
+def test_seeds_beyond_the_plan_do_not_count(tmp_path, scores):
+    full, subset = scores
+    write(tmp_path, make_track(), full, subset)
+    planned = board(tmp_path)
+    track = make_track()
+    for seed in range(2, 9):
+        extra = make_result(track, track.configurations[0], seed, 99.0, REF)
+        append(file_of(tmp_path, REF), extra, 0.1, tmp_path / "x.timings")
+    assert board(tmp_path) == planned
+
+
+def test_equal_counts_tie_whatever_the_order_of_summing(tmp_path, scores):
+    """Means of 2 seeds of 596 images: floats of equal sums differ in their last bits."""
+    rng = np.random.default_rng(0)
+    right = rng.integers(300, 600, (12, 2))
+    swapped = right[:, ::-1].copy()
+    swapped[:, 0] += 1
+    swapped[:, 1] -= 1
+    write(tmp_path, make_track(), 100 * right / 596, 100 * swapped / 596)
+    assert board(tmp_path).subsets[0].fidelity.tau == 1
+
+
+def test_another_code_or_device_is_told(tmp_path, scores):
+    write(tmp_path, make_track(), *scores)
+    replace(file_of(tmp_path, REF), 3, code_digest="7" * 64, cost={"images_seen": 1, "device": "x"})
+    why = board(tmp_path).subsets[0].fidelity.why
+    assert "the runs are of 2 code versions" in why
+    assert "the runs are of 2 devices" in why
+
+
+def test_a_failure_saves_nothing(tmp_path, scores):
+    """The cost ratio is of configurations that ended on both sides."""
+    write(tmp_path, make_track(), *scores)
+    replace(
+        file_of(tmp_path, REF),
+        0,
+        status="oom",
+        metrics={},
+        cost={"images_seen": 0, "device": "cpu"},
+    )
+    assert board(tmp_path).subsets[0].fidelity.cost_ratio == 1
 
 
 def test_cost_is_of_images_seen(tmp_path, scores):
@@ -206,10 +273,14 @@ def test_cost_is_of_images_seen(tmp_path, scores):
         ({"track_digest": "1" * 64}, "results of different pools are never joined"),
         ({"track_version": 2, "track_digest": "2" * 64}, "version 2"),
         ({"track": "other"}, "is of track other"),
-        ({"scope": "subset"}, "has another scope than line 1"),
-        ({"base_digest": "3" * 64}, "has another base_digest than line 1"),
-        ({"data_digest": "4" * 64}, "has another data_digest than line 1"),
-        ({"subset_digest": "5" * 64}, "was run on another digits/uniform-10pct@1"),
+        ({"scope": "subset"}, "has scope 'subset', not 'full'"),
+        ({"arm": "full"}, "has arm 'full', not 'subset'"),
+        ({"base_digest": "3" * 64}, "has base_digest '3333"),
+        ({"data_digest": "4" * 64}, "has data_digest '4444"),
+        ({"subset_digest": "5" * 64}, "has subset_digest '5555"),
+        ({"subset": "digits/other"}, "has subset 'digits/other'"),
+        ({"configuration": "zzz"}, "configuration 'zzz' that made-up does not have"),
+        ({"family": "f/other"}, "configuration 'c1-0' that made-up does not have"),
     ],
 )
 def test_what_does_not_belong_is_refused(tmp_path, scores, changes, message):

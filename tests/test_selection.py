@@ -1,5 +1,7 @@
 """Selectors: the size asked for, no repetition, and every promise that they declare."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -192,6 +194,33 @@ def test_unkept_quota_is_refused(saved):
     labels = load_labels()
     rewritten(file, np.flatnonzero(labels < 5)[:50])
     assert "promises a difference of one at most" in manifest_problems(file)[0]
+
+
+def test_a_used_up_class_breaks_no_promise(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOTTERYBENCH_SUBSETS", str(tmp_path))
+    for fraction in (1.0, 0.98):
+        built = build_subset("digits", "class-balanced", Budget(fraction=fraction), name="all")
+        assert manifest_problems(save_subset(*built, tmp_path / str(fraction))) == []
+
+
+def test_a_manifest_in_another_ones_place_is_refused(saved):
+    import shutil
+
+    *_, listed = saved
+    other = shutil.copytree(listed.parent, listed.parent.with_name("other"))
+    with pytest.raises(BadRecord, match="the manifest of digits/listed@1, in another one's"):
+        load_subset_manifest("digits/other@1")
+    assert "lies in another one's place" in manifest_problems(other / "v1.json")[0]
+
+
+def test_a_kind_has_its_own_field(saved):
+    _, _, file, listed = saved
+    for path, kind in ((file, "classes"), (listed, "samples"), (listed, "stream")):
+        text = path.read_text()
+        path.write_text(json.dumps(json.loads(text) | {"kind": kind}))
+        with pytest.raises(BadRecord, match="is not a valid subset"):
+            load_subset_manifest(path)
+        path.write_text(text)
 
 
 def load_labels():

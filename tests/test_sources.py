@@ -167,6 +167,29 @@ def test_pinning_twice_gives_the_same_bytes(toy, tmp_path):
         assert (tmp_path / "again/toy" / name).read_bytes() == (subsets / "toy" / name).read_bytes()
 
 
+def test_a_pinned_base_is_not_replaced(toy):
+    data, subsets = toy
+    rewrite(data, lambda pixels, labels: (255 - pixels, labels))
+    before = (subsets / "toy/base.json").read_bytes()
+    with pytest.raises(BadRecord, match="pins another toy; give another name with --id"):
+        manifests.save_base(*pin(origin_of(str(data / "toy"))), subsets)
+    assert (subsets / "toy/base.json").read_bytes() == before
+
+
+def test_a_keyring_with_other_labels_gives_no_images(toy, tmp_path, monkeypatch):
+    """Neither a cold nor a warm cache hands out images with forged labels."""
+    monkeypatch.setenv("LOTTERYBENCH_CACHE", str(tmp_path / "cache"))
+    images("toy", "train")
+    _, subsets = toy
+    keyring = manifests.load_keyring("toy")
+    forged = keyrings.Keyring(keyring.keys, {s: keyring.labels[s][::-1].copy() for s in SPLITS})
+    keyrings.save(forged, subsets / "toy/keys.parquet")
+    record = subsets / "toy/base.json"
+    record.write_text(record.read_text().replace(keyring.digest(), forged.digest()))
+    with pytest.raises(BadData, match="has another label"):
+        images("toy", "train")
+
+
 def test_digits_is_pinned_as_released(tmp_path):
     base, keyring = pin(KNOWN["digits"])
     there, _ = manifests.find_base("digits")
@@ -214,6 +237,10 @@ def test_naming_refuses(tmp_path, monkeypatch):
     monkeypatch.delenv("LOTTERYBENCH_DATA", raising=False)
     with pytest.raises(BadRequest, match="set it to"):
         origin_of(str(tmp_path))
+    with pytest.raises(BadRequest, match="digits is not read from columns"):
+        origin_of("digits", by_file=True)
+    with pytest.raises(BadRequest, match="give one with --id"):
+        origin_of("digits", name="Bad Name")
     with pytest.raises(BadRequest, match="give one with --id"):
         origin_of("owner/set", name="Not a slug!")
 

@@ -2,11 +2,11 @@
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from lotterybench.errors import BadRecord, BadRequest
 from lotterybench.manifests import (
@@ -17,6 +17,7 @@ from lotterybench.manifests import (
     problems,
     save_manifest,
 )
+from lotterybench.paths import manifest_file
 from lotterybench.provenance import code_digest, package_version
 from lotterybench.records import Base, Budget, CreatedWith, SelectedWith, Subset
 from lotterybench.selection import Pool, Selector, selector
@@ -88,13 +89,19 @@ def manifest_problems(file: Path) -> list[str]:
     except BadRecord as error:
         return [str(error)]
     found = problems(subset, columns, base, keyring)
+    if file.parts[-2:] != manifest_file(Path(), subset.id, subset.version).parts[-2:]:
+        found.append(f"the manifest of {subset.ref} lies in another one's place")
     if subset.selector in selector and columns is not None and not found:
         how = selector[subset.selector]
         labels = keyring.labels["train"][np.asarray(columns["position"]).astype(np.int64)]
         counts = np.bincount(labels, minlength=len(base.class_names))
-        if how.balanced and np.ptp(counts) > 1:
-            found.append(f"class counts range from {counts.min()} to {counts.max()}; "
-                         f"{subset.selector} promises a difference of one at most")  # fmt: skip
+        there = np.bincount(keyring.labels["train"], minlength=len(base.class_names))
+        # A class that is used up may fall behind the others.
+        if how.balanced and (counts < np.minimum(there, counts.max() - 1)).any():
+            found.append(
+                f"class counts range from {counts.min()} to {counts.max()}; {subset.selector} "
+                "promises a difference of one at most"
+            )
     return found
 
 
@@ -122,3 +129,10 @@ def _check_settings(name: str, how: Selector, settings: dict[str, Any]) -> None:
         raise BadRequest(
             f"{name} has no setting {', '.join(strange)}; it has {', '.join(known) or 'none'}"
         )
+    kinds = get_type_hints(how.select)
+    for setting, value in settings.items():
+        try:
+            TypeAdapter(kinds[setting]).validate_python(value, strict=True)
+        except ValidationError as error:
+            fault = error.errors()[0]["msg"]
+            raise BadRequest(f"{name}: {setting} is {value!r}: {fault}") from None

@@ -172,7 +172,7 @@ def load(path: Path) -> Keyring:
         split = np.asarray(table["split"].to_pylist())
         key = table["key"].to_numpy().view(np.uint64)
         label = table["label"].to_numpy().astype(np.uint16)
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         raise BadRecord(f"{path} cannot be read as a keyring: {error}") from None
     keyring = Keyring(
         {name: key[split == name] for name in SPLITS},

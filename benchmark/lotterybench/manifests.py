@@ -48,6 +48,8 @@ def find_base(name: str) -> tuple[Base, Path]:
 def load_base(file: Path) -> Base:
     """Read a base record and check its digest."""
     base = Base.read(file.read_bytes(), str(file))
+    if file.parent.name != base.id:
+        raise BadRecord(f"{file} is the record of {base.id}, in another one's place")
     if base.content_digest() != base.digest:
         raise BadRecord(
             f"{file}: digest is {base.digest}, its content gives {base.content_digest()}"
@@ -66,9 +68,17 @@ def load_keyring(name: str) -> Keyring:
 
 
 def save_base(base: Base, keyring: Keyring, root: Path) -> Path:
-    """Write a base's record and keyring below `root`; return the record's path."""
-    write_keyring(keyring, keyring_file(root, base.id))
+    """Write a base's record and keyring below `root`; return the record's path.
+
+    A base that is pinned there with another content is not replaced (`BadRecord`): its subsets
+    hang on it.
+    """
     file = base_file(root, base.id)
+    if file.is_file() and load_base(file).digest != base.digest:
+        raise BadRecord(
+            f"{file} pins another {base.id}; give another name with --id, or another --out"
+        )
+    write_keyring(keyring, keyring_file(root, base.id))
     write_whole(file, base.pretty())
     return file
 
@@ -111,6 +121,8 @@ def load_subset_manifest(ref: str | Path) -> tuple[Subset, NDArray[np.int64] | N
     """
     file = find_manifest(str(ref))
     subset = Subset.read(file.read_bytes(), str(file))
+    if file != Path(ref) and subset.ref != f"{parse_ref(str(ref))[0]}@{file.stem[1:]}":
+        raise BadRecord(f"{file} is the manifest of {subset.ref}, in another one's place")
     columns = load_positions(file) if subset.positions else None
     base, _ = find_base(subset.base)
     faults = problems(subset, columns, base, load_keyring(base.id))
@@ -151,8 +163,10 @@ def load_positions(manifest: Path) -> dict[str, NDArray[np.generic]]:
         table = pq.read_table(file)
     except (OSError, pa.ArrowException) as error:
         raise BadRecord(f"{file} cannot be read: {error}") from None
-    if "position" not in table.column_names:
-        raise BadRecord(f"{file} has no column position")
+    if "position" not in table.column_names or not pa.types.is_integer(
+        table.schema.field("position").type
+    ):
+        raise BadRecord(f"{file} has no column position of whole numbers")
     return {name: table[name].to_numpy() for name in table.column_names}
 
 

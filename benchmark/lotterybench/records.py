@@ -125,14 +125,15 @@ class Base(Origin):
 
     def content_digest(self) -> str:
         """Return what `digest` must be."""
-        return sha256_of(
-            {
-                "key_kind": self.key_kind,
-                "mode": self.mode,
-                "classes": self.class_names,
-                "splits": {name: split.digest for name, split in self.splits.items()},
-            }
-        )
+        content: dict[str, Any] = {
+            "key_kind": self.key_kind,
+            "mode": self.mode,
+            "classes": self.class_names,
+            "splits": {name: split.digest for name, split in self.splits.items()},
+        }
+        if not self.mirror:  # it changes how images are augmented; the usual case leaves no trace
+            content["mirror"] = False
+        return sha256_of(content)
 
     def class_indices(self, names: list[str]) -> list[int]:
         """Return the labels of classes given by name; raise `BadRecord` for an unknown name."""
@@ -193,7 +194,7 @@ class Subset(Record):
     version: int = Field(ge=1)
     base: Slug
     base_digest: Sha256
-    kind: Literal["classes", "samples", "stream"]
+    kind: Literal["classes", "samples"]
     selector: str
     settings: dict[str, Any] = {}
     seed: int = Field(ge=0)
@@ -210,10 +211,11 @@ class Subset(Record):
     def _holds(self) -> Self:
         if self.id.split("/")[0] != self.base:
             raise ValueError(f"id {self.id!r} does not begin with its base {self.base!r}")
-        if self.kind == "classes" and not self.classes:
-            raise ValueError("a subset of kind classes needs the field classes")
-        if self.kind == "samples" and self.positions is None:
-            raise ValueError("a subset of kind samples needs the field positions")
+        given = {"classes": bool(self.classes), "samples": self.positions is not None}
+        for kind, field in (("classes", "classes"), ("samples", "positions")):
+            if given[kind] != (self.kind == kind):
+                needs = "needs" if self.kind == kind else "has no"
+                raise ValueError(f"a subset of kind {self.kind} {needs} the field {field}")
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
             raise ValueError(f"classes are named twice: {', '.join(twice)}")

@@ -1,6 +1,6 @@
-"""Families of named things: a decorator adds, square brackets find, a wrong name gets a hint."""
+"""Families of named things: `add` or `lazy` registers, brackets find, a wrong name is hinted."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
@@ -24,7 +24,7 @@ class Lazy:
 
 
 class Registry(Generic[T]):
-    """One family of named things: `@selector("uniform")` adds, `selector["uniform"]` finds."""
+    """One family of named things: `method.add("mine", f)` adds, `method["mine"]` finds."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -48,10 +48,6 @@ class Registry(Generic[T]):
         """Return what was declared of a lazily registered thing; {} for any other."""
         thing = self._find(name)
         return thing.facts if isinstance(thing, Lazy) else {}
-
-    def __call__(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that registers its function under `name`."""
-        return lambda thing: self.add(name, thing)
 
     def __getitem__(self, name: str) -> T:
         thing = self._find(name)

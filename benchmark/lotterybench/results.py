@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from lotterybench.errors import BadRecord, BadResults
 from lotterybench.records import Subset
@@ -19,7 +20,7 @@ def read(file: Path) -> list[Result]:
 
     Raises `BadResults` that names the line if one is half-written, invalid or a repetition.
     """
-    if not file.is_file():
+    if not file.exists():
         return []
     content = file.read_bytes()
     if content and not content.endswith(b"\n"):
@@ -55,7 +56,8 @@ def mend(file: Path) -> Path | None:
     if whole == len(content):
         return None
     torn = file.with_name(f"{file.name}.torn")
-    write_whole(torn, content[whole:])
+    before = torn.read_bytes() + b"\n" if torn.is_file() else b""
+    write_whole(torn, before + content[whole:])
     write_whole(file, content[:whole])
     return torn
 
@@ -78,8 +80,23 @@ def arrange(file: Path, track: Track) -> None:
         write_whole(file, "".join(f"{result.line()}\n" for result in ordered).encode())
 
 
-def check_joinable(results: Sequence[Result], track: Track, file: Path) -> None:
-    """Raise `BadResults` if a line belongs to another track, version or data set than the rest."""
+def check_joinable(
+    results: Sequence[Result], track: Track, subset: Subset | None, file: Path, base_digest: str
+) -> None:
+    """Raise `BadResults` if a line is not of this track, pool, data set and arm.
+
+    `subset` is what the file is of (None: full data), `base_digest` that of the pinned base.
+    """
+    expected = {
+        "arm": "subset" if subset else "full",
+        "base_digest": base_digest,
+        "subset": subset.id if subset else None,
+        "subset_version": subset.version if subset else None,
+        "subset_digest": subset.digest if subset else None,
+        "data_digest": subset.data_digest() if subset else base_digest,
+        "scope": scope(track, subset),
+    }
+    pool = {e.name: (e.family, e.method, e.config) for e in track.configurations}
     for number, result in enumerate(results, 1):
         here = f"{file} line {number}"
         if result.track != track.name or result.track_digest != track.digest():
@@ -88,6 +105,20 @@ def check_joinable(results: Sequence[Result], track: Track, file: Path) -> None:
                 f"({result.track_digest[:12]}…), not of {track.name} version {track.version} "
                 f"({track.digest()[:12]}…); results of different pools are never joined"
             )
-        for field in ("base_digest", "data_digest", "scope", "arm"):
-            if getattr(result, field) != getattr(results[0], field):
-                raise BadResults(f"{here} has another {field} than line 1; they cannot be joined")
+        for field, value in expected.items():
+            if getattr(result, field) != value:
+                raise BadResults(
+                    f"{here} has {field} {getattr(result, field)!r}, not {value!r}; "
+                    "it was run on other data than this file is for"
+                )
+        if pool.get(result.configuration) != (result.family, result.method, result.config):
+            raise BadResults(
+                f"{here} is of a configuration {result.configuration!r} that {track.name} "
+                "does not have"
+            )
+
+
+def scope(track: Track, subset: Subset | None) -> Literal["full", "subset"]:
+    """Return `subset` if a run is tested on the subset's classes only, else `full`."""
+    restricted = subset is not None and subset.classes is not None
+    return "subset" if restricted and track.probe == "classifier" else "full"

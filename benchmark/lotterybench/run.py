@@ -21,9 +21,10 @@ from lotterybench.errors import BadRequest, BadResults, LotteryBenchError
 from lotterybench.kinds import Run, execute
 from lotterybench.kinds.ranking import Done
 from lotterybench.manifests import find_base, load_subset_manifest
+from lotterybench.methods.base.recipe import settings_of
 from lotterybench.paths import timings_file, track_file
 from lotterybench.progress import bar
-from lotterybench.records import Subset
+from lotterybench.records import Base, Subset
 from lotterybench.results import append, arrange, check_joinable, mend, read, results_file
 from lotterybench.sources import images
 from lotterybench.storage import locked, write_whole
@@ -47,9 +48,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Arm:
-    """All planned runs of one results file."""
+    """All planned runs of one results file: those on full data (subset None) or on a subset."""
 
     file: Path
+    subset: Subset | None
     runs: list[Run]
 
 
@@ -63,6 +65,7 @@ def plan(
     overrides the track's planned numbers.
     """
     base, _ = find_base(track.base)
+    _check_track(track, base)
     names = [entry.name for entry in track.configurations]
     strange = sorted(set(only or ()) - set(names))
     if strange:
@@ -75,10 +78,13 @@ def plan(
         subset, positions = load_subset_manifest(ref)
         if subset.base != track.base:
             raise BadRequest(f"{subset.ref} is no subset of {track.base}, the base of {track.name}")
+        if any(other is not None and other.id == subset.id for other, _ in wanted):
+            raise BadRequest(f"{subset.id} is given twice")
         wanted.append((subset, positions))
     return [
         Arm(
             results_file(out / track.name, subset),
+            subset,
             [
                 Run(track, subset, positions, base.digest, entry, seed)
                 for entry in entries
@@ -118,7 +124,7 @@ def run_track(
         done = set()
         for arm in arms:
             there = read(arm.file)
-            check_joinable(there, track, arm.file)
+            check_joinable(there, track, arm.subset, arm.file, arm.runs[0].base_digest)
             done |= {result.key for result in there if result.status != "infra"}
             _forget_infra(arm.file)
         todo = [run for arm in arms for run in arm.runs if run.key not in done]
@@ -148,6 +154,23 @@ def choose_device(device: str) -> str:
         reason = str(error).splitlines()[0]
         raise BadRequest(f"device {device!r} cannot be used here ({reason}); try auto") from None
     return device
+
+
+def _check_track(track: Track, base: Base) -> None:
+    """Raise for what would fail in every run: an unknown method or setting, an odd resolution."""
+    if track.resolution is not None and base.size[0] % track.resolution:
+        raise BadRequest(
+            f"{track.name} reduces to {track.resolution} pixels; that does not divide "
+            f"{base.id}'s {base.size[0]}"
+        )
+    for entry in track.configurations:
+        known = settings_of(entry.method)
+        strange = sorted(set(entry.config) - set(known))
+        if strange:
+            raise BadRequest(
+                f"{entry.name}: {entry.method} has no setting {', '.join(strange)}; "
+                f"it has {', '.join(known)}"
+            )
 
 
 def _freeze(track: Track, folder: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotterybench.errors import BadResults
-from lotterybench.manifests import load_subset_manifest
+from lotterybench.manifests import find_base, load_subset_manifest
 from lotterybench.paths import track_file
 from lotterybench.ranking import Floats, bootstrap, kendall_tau, spearman_rho
 from lotterybench.records import Subset
@@ -27,6 +27,7 @@ from lotterybench.trials import (
 MIN_FAMILIES_INTERVAL = 6
 MIN_FAMILIES_VERDICT = 12
 MIN_CONFIGURATIONS_VERDICT = 36
+MIN_SEEDS_VERDICT = (6, 3)  # on full data, on a subset
 # A fixed seed: the bounds of a board are part of its committed bytes.
 BOOTSTRAP_SEED = 20260101
 
@@ -41,10 +42,9 @@ def board(results: Path) -> Board:
     if not file.is_file():
         raise BadResults(f"{results} holds no track.json; run the track with --out first")
     track = Track.read(file.read_bytes(), str(file))
-    full_file = results_file(results, None)
-    full = _checked(full_file, track)
+    full = _checked(results, track, None)
     found = {ref: load_subset_manifest(ref)[0] for ref in track.subsets}
-    found |= _others(results, track, found.values())
+    found |= _others(results, found.values())
     return Board(
         track=track,
         track_digest=track.digest(),
@@ -56,7 +56,10 @@ def board(results: Path) -> Board:
 
 def boards(results: Path) -> list[Board]:
     """Score every track that has a folder in `results`, in the order of names."""
-    return [board(file.parent) for file in sorted(results.glob("*/track.json"))]
+    files = sorted(results.glob("*/track.json"))
+    if not files:
+        raise BadResults(f"{results} holds no <track>/track.json; run a track with --out first")
+    return [board(file.parent) for file in files]
 
 
 def score_track(name: str, results: Path) -> Board:
@@ -64,7 +67,7 @@ def score_track(name: str, results: Path) -> Board:
     return board(results / find_track(name).name)
 
 
-def _others(results: Path, track: Track, known: Iterable[Subset]) -> dict[str, Subset]:
+def _others(results: Path, known: Iterable[Subset]) -> dict[str, Subset]:
     """Return the subsets that have results beside the track's own list."""
     files = {results_file(results, s).name for s in known} | {"full.jsonl"}
     found = {}
@@ -72,33 +75,33 @@ def _others(results: Path, track: Track, known: Iterable[Subset]) -> dict[str, S
         lines = read(file) if file.name not in files else []
         if lines:
             ref = f"{lines[0].subset}@{lines[0].subset_version}"
+            subset = load_subset_manifest(ref)[0] if lines[0].subset else None
+            if results_file(results, subset) != file:
+                raise BadResults(f"{file} holds results of {ref if subset else 'full data'}")
             found[ref] = load_subset_manifest(ref)[0]
     return found
 
 
-def _checked(file: Path, track: Track) -> list[Result]:
+def _checked(results: Path, track: Track, subset: Subset | None) -> list[Result]:
+    """Return the planned runs of one arm that are there; seeds beyond the plan do not count."""
+    file = results_file(results, subset)
     found = read(file)
-    check_joinable(found, track, file)
-    return found
+    check_joinable(found, track, subset, file, find_base(track.base)[0].digest)
+    planned = track.seeds.subset if subset else track.seeds.full
+    return [result for result in found if result.seed < planned]
 
 
 def _subset_scores(
     results: Path, track: Track, subset: Subset, full: Sequence[Result]
 ) -> SubsetScores:
-    file = results_file(results, subset)
-    there = _checked(file, track)
-    for number, result in enumerate(there, 1):
-        if result.subset_digest != subset.digest:
-            raise BadResults(f"{file} line {number} was run on another {subset.ref}")
-        if full and result.base_digest != full[0].base_digest:
-            raise BadResults(f"{file} line {number} was run on another {track.base} than full data")
+    there = _checked(results, track, subset)
     missing = _missing(track, there, track.seeds.subset)
-    missing += _missing(track, full, track.seeds.full)
+    complete = not missing and not _missing(track, full, track.seeds.full)
     return SubsetScores(
         subset=subset.id,
         subset_version=subset.version,
         missing=missing,
-        fidelity=None if missing else _fidelity(track, subset, full, there),
+        fidelity=_fidelity(track, subset, full, there) if complete else None,
         scores=_scores(track, there),
     )
 
@@ -124,12 +127,17 @@ def _scores(track: Track, results: Sequence[Result]) -> list[Score]:
                 configuration=entry.name,
                 family=entry.family,
                 anchor=entry.name in track.anchors,
-                mean=float(np.mean(values)) if values and not failures else None,
+                mean=_mean(values) if values and not failures else None,
                 scores=values,
                 failures=failures,
             )
         )
     return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return a seed mean, to 9 decimals: the same counts summed in another order must tie."""
+    return round(float(np.mean(values)), 9)
 
 
 def _fidelity(
@@ -169,10 +177,10 @@ def _fidelity(
         if tau is not None
         else None,
         ceiling=_ceiling([left[entry.name].scores for entry in pool]),
-        cost_ratio=_cost(there, pool) / _cost(full, pool) if _cost(full, pool) else 0.0,
+        cost_ratio=_cost_ratio(there, full, pool),
         failures=sum(right[entry.name].failures for entry in pool),
         verdict="descriptive",
-        why=_why(len(families), len(pool), len(track.scored()) - len(pool)),
+        why=_why(track, len(families), len(pool), [*full, *there]),
     )
 
 
@@ -195,28 +203,52 @@ def _ceiling(scores: Sequence[Sequence[float]]) -> float | None:
     half = min((len(values) for values in scores), default=0) // 2
     if half == 0 or len(scores) < 2:
         return None
-    even = np.array([np.mean(values[0 : 2 * half : 2]) for values in scores])
-    odd = np.array([np.mean(values[1 : 2 * half : 2]) for values in scores])
+    even = np.array([_mean(values[0 : 2 * half : 2]) for values in scores])
+    odd = np.array([_mean(values[1 : 2 * half : 2]) for values in scores])
     return kendall_tau(even, odd)
 
 
-def _cost(results: Sequence[Result], pool: Sequence[Configuration]) -> float:
-    """Return training images seen per configuration and seed."""
-    names = {entry.name for entry in pool}
-    seen = [r.cost.images_seen for r in results if r.configuration in names and r.status == "ok"]
-    return float(np.mean(seen)) if seen else 0.0
+def _cost_ratio(
+    there: Sequence[Result], full: Sequence[Result], pool: Sequence[Configuration]
+) -> float:
+    """Return images seen per run on the subset over those on full data.
+
+    Only configurations that ended well on both sides count, so that a failure saves nothing.
+    """
+    ratios = []
+    for entry in pool:
+        here, whole = (
+            [run.cost.images_seen for run in _of(side, entry) if run.status == "ok"]
+            for side in (there, full)
+        )
+        if here and whole and sum(whole):
+            ratios.append((float(np.mean(here)), float(np.mean(whole))))
+    return sum(here for here, _ in ratios) / sum(whole for _, whole in ratios) if ratios else 0.0
 
 
-def _why(families: int, configurations: int, dropped: int) -> str:
+def _why(track: Track, families: int, configurations: int, runs: Sequence[Result]) -> str:
+    """Say what is missing for a verdict, and what else a reader should know."""
     reasons = []
     if families < MIN_FAMILIES_VERDICT or configurations < MIN_CONFIGURATIONS_VERDICT:
         reasons.append(
             f"{configurations} configurations of {families} families; a verdict needs "
             f"{MIN_CONFIGURATIONS_VERDICT} of {MIN_FAMILIES_VERDICT}"
         )
+    seeds = track.seeds.full, track.seeds.subset
+    if seeds[0] < MIN_SEEDS_VERDICT[0] or seeds[1] < MIN_SEEDS_VERDICT[1]:
+        reasons.append("{} + {} seeds; it needs {} + {}".format(*seeds, *MIN_SEEDS_VERDICT))
     if families < MIN_FAMILIES_INTERVAL:
         reasons.append(f"an interval needs {MIN_FAMILIES_INTERVAL} families")
     reasons.append("no equal-cost control and no random-subset null were run")
+    if track.probe == "frozen":
+        reasons.append("collapse on full data was not screened")
+    dropped = len(track.scored()) - configurations
     if dropped:
         reasons.append(f"{dropped} configurations failed on full data and are not scored")
+    for what, kinds in (
+        ("code versions", {run.code_digest for run in runs}),
+        ("devices", {run.cost.device for run in runs}),
+    ):
+        if len(kinds) > 1:
+            reasons.append(f"the runs are of {len(kinds)} {what}")
     return "; ".join(reasons)

@@ -79,7 +79,7 @@ def locked(path: Path) -> Iterator[None]:
     with space_for(lock), lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise Busy(
                 f"another process is writing {path}; wait for it to end, or give another --out"
             ) from None

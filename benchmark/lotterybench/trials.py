@@ -4,10 +4,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lotterybench.records import Base, Record, Sha256, Slug, Subset, SubsetId, sha256_of
+from lotterybench.records import Base, Record, Sha256, Slug, Subset, SubsetId, parse_ref, sha256_of
 
 Status = Literal["ok", "timeout", "oom", "crash", "invalid", "infra", "withdrawn"]
 Setting = str | int | float | bool
+METRICS = {"classifier": ("accuracy",), "frozen": ("knn", "linear")}  # all in per cent
 
 
 class Configuration(Record):
@@ -59,6 +60,15 @@ class Track(Record):
             raise ValueError("configuration names must be unique")
         if not set(self.anchors) < set(names):
             raise ValueError("anchors must be some, and not all, of the configurations")
+        if self.metric not in METRICS[self.probe]:
+            raise ValueError(f"a {self.probe} probe measures {' or '.join(METRICS[self.probe])}")
+        loose = [ref for ref in self.subsets if parse_ref(ref)[1] is None]
+        if loose:
+            raise ValueError(f"subsets are frozen with their version: {loose[0]}@1, say")
+        for entry in self.configurations:
+            epochs = entry.config.get("epochs", 0)
+            if type(epochs) is not int or epochs < 0:
+                raise ValueError(f"{entry.name}: epochs is {epochs!r}; it is a whole number")
         return self
 
     def digest(self) -> str:

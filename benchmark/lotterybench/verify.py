@@ -8,10 +8,9 @@ from lotterybench.errors import LotteryBenchError
 from lotterybench.keyrings import load as load_keyring
 from lotterybench.manifests import load_base
 from lotterybench.paths import keyring_file, track_file
-from lotterybench.results import check_joinable, read
+from lotterybench.results import read
 from lotterybench.score import board
 from lotterybench.shards import INDEX, UNFINISHED, shard_problems
-from lotterybench.trials import Track
 
 
 def verify(path: Path) -> list[str]:
@@ -48,8 +47,7 @@ def _problems(item: Path) -> list[str]:
         if item.is_dir():
             return shard_problems(item)
         if item.suffix == ".jsonl":
-            read(item)
-            return []
+            return [] if read(item) else ["holds no result"]
         if item.name == "track.json":
             return _results_problems(item.parent)
         if item.suffix == ".json" and "source" in _keys(item):
@@ -61,6 +59,8 @@ def _problems(item: Path) -> list[str]:
             return manifest_problems(item)
     except LotteryBenchError as error:
         return [str(error)]
+    except OSError as error:
+        return [f"cannot be read: {error.strerror}"]
     return ["is no manifest, base, shard folder or results file"]
 
 
@@ -74,11 +74,11 @@ def _keys(file: Path) -> set[str]:
 
 def _results_problems(folder: Path) -> list[str]:
     """Read every results file of a track; score them together if each can be read."""
-    track = Track.read(track_file(folder).read_bytes(), str(track_file(folder)))
     found = []
     for file in sorted(folder.glob("*.jsonl")):
         try:
-            check_joinable(read(file), track, file)
+            if not read(file):
+                found.append(f"{file} holds no result")
         except LotteryBenchError as error:
             found.append(str(error))
     if not found:

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -35,8 +35,14 @@ def main() -> None:
         with shown_by(draw):
             app()
     except LotteryBenchError as error:
-        notes.print(f"error: {error}", markup=False, style="bold red" if notes.is_terminal else "")
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:  # a folder that is a file, no permission, a name too long …
+        _fail(f"{error.filename or 'the operating system'}: {error.strerror or error}")
+
+
+def _fail(message: str) -> NoReturn:
+    notes.print(f"error: {message}", markup=False, style="bold red" if notes.is_terminal else "")
+    sys.exit(1)
 
 
 @app.command()
@@ -238,7 +244,10 @@ def site_check(
 
 
 @site_app.command("serve")
-def site_serve(out: Out = Path("site/public"), port: Annotated[int, typer.Option()] = 8000) -> None:
+def site_serve(
+    out: Out = Path("site/public"),
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+) -> None:
     """Serve the rendered site on this machine until interrupted."""
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from lotterybench.manifests import find_base
 from lotterybench.methods import Task, Trained, method, stream
 from lotterybench.provenance import code_digest, processor, versions
-from lotterybench.records import Base, Split, Subset
+from lotterybench.records import SPLITS, Base, Split, Subset
+from lotterybench.results import scope
 from lotterybench.sources import images
 from lotterybench.trials import Configuration, Cost, Result, Status, Track, run_key
 
@@ -42,9 +43,8 @@ class Run:
 
     @property
     def scope(self) -> Literal["full", "subset"]:
-        """`subset` if the test split is restricted to the subset's classes."""
-        restricted = self.subset is not None and self.subset.classes is not None
-        return "subset" if restricted and self.track.probe == "classifier" else "full"
+        """Which test images count: all, or those of the subset's classes."""
+        return scope(self.track, self.subset)
 
     @property
     def data_digest(self) -> str:
@@ -135,11 +135,17 @@ def _result(run: Run, device: str) -> Result:
 
 
 def _attempt(run: Run, device: str) -> tuple[Status, str | None, dict[str, float], int]:
-    """Train and evaluate; return status, reason, metrics and images seen."""
+    """Train and evaluate; return status, reason, metrics and images seen.
+
+    Images that cannot be read are no run's fault: they end the suite. What the operating system
+    refuses during a run (`infra`) is tried again when the suite is repeated.
+    """
     import torch
 
     from lotterybench.methods.base.loop import Diverged
 
+    for split in SPLITS:
+        _tensors(run.track.base, split, run.track.resolution, device)
     try:
         trained = _train(run, device)
         metrics = _evaluate(run, trained, device)
@@ -147,6 +153,8 @@ def _attempt(run: Run, device: str) -> tuple[Status, str | None, dict[str, float
         return "invalid", str(error), {}, 0
     except (MemoryError, torch.OutOfMemoryError) as error:
         return "oom", str(error).splitlines()[0] if str(error) else "out of memory", {}, 0
+    except OSError as error:
+        return "infra", f"{type(error).__name__}: {error}".splitlines()[0][:300], {}, 0
     except Exception as error:  # whatever a method does wrong is its result, not our crash
         return "crash", f"{type(error).__name__}: {error}".splitlines()[0][:300], {}, 0
     return "ok", None, metrics, trained.images_seen
@@ -169,7 +177,7 @@ def _train(run: Run, device: str) -> Trained:
 
 
 def _evaluate(run: Run, trained: Trained, device: str) -> dict[str, float]:
-    """Return the track's metrics, rounded to 4 decimals: percent, and the rank of the features.
+    """Return the track's metrics: per cent, unrounded, and the rank of frozen features.
 
     A classifier is tested on the subset's classes (on all for sample subsets). A frozen encoder
     is probed on the full training and test splits, whatever it was trained on.
@@ -183,20 +191,19 @@ def _evaluate(run: Run, trained: Trained, device: str) -> dict[str, float]:
     test, test_labels = _tensors(base.id, "test", resolution, device)
     if run.track.probe == "classifier":
         test_labels, rows = _restricted(run, base, test_labels)
-        return {"accuracy": round(probes.accuracy(trained, test[rows], test_labels[rows]), 4)}
+        return {"accuracy": probes.accuracy(trained, test[rows], test_labels[rows])}
     train, train_labels = _tensors(base.id, "train", resolution, device)
     bank = probes.features(trained.encoder, train)
     queries = probes.features(trained.encoder, test)
     head = torch.Generator(test.device).manual_seed(stream(run.key, "head"))
     classes = len(base.class_names)
-    measured = {
+    return {
         "knn": probes.knn(bank, train_labels, queries, test_labels, classes=classes),
         "linear": probes.linear_probe(
             bank, train_labels, queries, test_labels, classes=classes, generator=head
         ),
         "effective_rank": probes.effective_rank(queries),
     }
-    return {name: round(value, 4) for name, value in measured.items()}
 
 
 def _classes(run: Run, base: Base) -> list[int]:

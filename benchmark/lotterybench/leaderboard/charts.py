@@ -51,37 +51,17 @@ def setting(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else json.dumps(value)
 
 
-@dataclass(frozen=True)
-class Unit:
-    """How scores of one track are written: fractions in per cent, anything else as it is."""
+def seed_mean(score: Score | None) -> str:
+    """Write a seed mean, in per cent as all metrics are; `failed`, or a dash if there is none."""
+    if score is None or score.mean is None:
+        return "failed" if score is not None and score.failures else NONE
+    return number(score.mean)
 
-    percent: bool
 
-    @classmethod
-    def of(cls, scores: Iterable[Score]) -> "Unit":
-        """Return per cent if there are scores and all lie between 0 and 1."""
-        values = [value for score in scores for value in score.scores]
-        values += [score.mean for score in scores if score.mean is not None]
-        return cls(bool(values) and all(0 <= value <= 1 for value in values))
-
-    @property
-    def suffix(self) -> str:
-        """What follows the metric's name in a heading."""
-        return " in per cent" if self.percent else ""
-
-    def mean(self, score: Score | None) -> str:
-        """Write a seed mean; `failed` if every run failed, a dash if there is none."""
-        if score is None or score.mean is None:
-            return "failed" if score is not None and score.failures else NONE
-        return self._write(score.mean)
-
-    def spread(self, score: Score | None) -> str:
-        """Write the standard deviation over seeds as ` ± 0.4`; nothing below two seeds."""
-        deviation = seed_deviation(score)
-        return "" if deviation is None else f" ± {self._write(deviation)}"
-
-    def _write(self, value: float) -> str:
-        return number(value * 100 if self.percent else value, 1 if self.percent else 2)
+def spread(score: Score | None) -> str:
+    """Write the standard deviation over seeds as ` ± 0.41`; nothing below two seeds."""
+    deviation = seed_deviation(score)
+    return "" if deviation is None else f" ± {number(deviation)}"
 
 
 def seed_deviation(score: Score | None) -> float | None:

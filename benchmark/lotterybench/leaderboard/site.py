@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lotterybench.errors import BadRecord, BadRequest
-from lotterybench.leaderboard.charts import counted, number, setting, share, span
+from lotterybench.leaderboard.charts import counted, number, seed_mean, setting, share, span, spread
 from lotterybench.leaderboard.files import score_csv, subset_csv
 from lotterybench.leaderboard.view import Shelf, board_view, index_view, subset_page, subset_view
 from lotterybench.paths import assets, templates
@@ -118,7 +118,7 @@ def _drawing() -> Callable[..., bytes]:
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": number, "share": share, "span": span, "counted": counted}
-    environment.filters["setting"] = setting
+    environment.filters |= {"setting": setting, "seed_mean": seed_mean, "spread": spread}
     environment.globals["schemas"] = sorted(PUBLISHED)
 
     def draw(template: str, root: str, **context: Any) -> bytes:

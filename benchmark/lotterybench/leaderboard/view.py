@@ -6,7 +6,6 @@ from typing import Any
 
 from lotterybench.leaderboard.charts import (
     Axis,
-    Unit,
     counted,
     number,
     rank_spans,
@@ -188,7 +187,6 @@ def board_view(shelf: Shelf, board: Board) -> dict[str, Any]:
         if by_tau:
             rows.sort(key=lambda row: _falling(row["fidelity"].tau))
         groups.append({"scope": scope, "rows": rows, "notes": notes, "by_tau": by_tau})
-    unit = Unit.of(board.full)
     scored = board.track.scored()
     return {
         "track": board.track,
@@ -209,7 +207,6 @@ def board_view(shelf: Shelf, board: Board) -> dict[str, Any]:
         "families": len({entry.family for entry in scored}),
         "total": len(board.subsets),
         "kinds": sorted({shelf.subset(entry).kind for entry in board.subsets}),
-        "unit": unit,
         "pool": _pool(board),
     }  # fmt: skip
 
@@ -261,8 +258,6 @@ def _track_on_subset(board: Board, entry: SubsetScores) -> dict[str, Any]:
         "track": board.track,
         "entry": entry,
         "fidelity": entry.fidelity,
-        "unit_full": Unit.of(board.full),
-        "unit_here": Unit.of(entry.scores),
         "slopes": slopes(board.full, entry.scores) if complete else [],
         "rows": [
             {

@@ -25,13 +25,13 @@ class Hub(Source):
     """A dataset read by `datasets.load_dataset`, from `LOTTERYBENCH_DATA` if it lies there."""
 
     def settle(self, origin: Origin) -> Origin:
-        """Pin the newest revision of a Hub dataset that was named without one."""
-        if origin.revision or origin.hub_id is None or local_folder(origin):
+        """Pin the commit that a branch, a tag or no revision at all means today."""
+        if origin.hub_id is None or local_folder(origin):
             return origin
         from huggingface_hub import HfApi
 
         try:
-            revision = HfApi().dataset_info(origin.hub_id).sha
+            revision = HfApi().dataset_info(origin.hub_id, revision=origin.revision).sha
         except Exception as error:  # the network's and the client's, of many classes
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
             raise BadData(f"{origin.hub_id} cannot be reached on the Hub ({reason})") from None
@@ -168,7 +168,7 @@ def _decode(
     try:
         with Image.open(io.BytesIO(content)) as image:
             pixels = np.asarray(image.convert(origin.mode))
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error).splitlines()[0]
         raise BadData(
             f"{origin.id}: {split} row {row} ({name}) is no readable image: {reason}"

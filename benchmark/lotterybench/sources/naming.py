@@ -29,7 +29,10 @@ def origin_of(
     }  # fmt: skip
     told = {field: value for field, value in given.items() if value is not None}
     if where in KNOWN:
-        return KNOWN[where].model_copy(update=told)
+        known = KNOWN[where]
+        if known.source != "hub" and set(told) - {"id", "licence"}:
+            raise BadRequest(f"{where} is not read from columns; only --id and --licence apply")
+        return _origin({**known.model_dump(), **told}, known.id)
     hub = re.fullmatch(r"([\w.-]+/([\w.-]+))@([\w.-]+)|([\w-][\w.-]*/([\w.-]+))", where)
     folder = Path(where)
     if folder.is_dir():
@@ -43,9 +46,10 @@ def origin_of(
 
 
 def _origin(fields: dict[str, object], default_id: str) -> Origin:
-    name = str(fields.pop("id", default_id)).lower().replace("_", "-")
+    given = fields.pop("id", None)
+    name = str(given or default_id.lower().replace("_", "-"))
     try:
-        return Origin.model_validate({"id": name, "source": "hub", **fields})
+        return Origin.model_validate({"source": "hub", **fields, "id": name})
     except ValidationError as error:
         raise BadRequest(
             f"{name!r} cannot be the id of a base ({error.errors()[0]['msg']}); give one with --id"

@@ -61,7 +61,8 @@ def images(name: str, split: Split) -> Images:
         copy, order = _resolved(base, keyring, split)
         return Images(copy.pixels[order], labels)
     stem = f"{split}-{hashlib.sha256(fingerprint.encode()).hexdigest()[:12]}.npy"
-    file = cache_folder() / f"{base.id}-{base.digest[:12]}" / stem
+    # Under the keyring's digest, too: pixels are in its order.
+    file = cache_folder() / f"{base.id}-{base.digest[:12]}-{base.keyring_digest[:12]}" / stem
     pixels = _cached(file)
     if pixels is None:
         copy, order = _resolved(base, keyring, split)

@@ -1,6 +1,7 @@
 """A method's frozen recipe, read from its source without importing torch."""
 
 import ast
+import inspect
 from dataclasses import dataclass
 
 from lotterybench.methods.base.shape import method
@@ -38,3 +39,11 @@ def recipe(name: str) -> Recipe:
         text=ast.get_docstring(found) or "",
         file=file.relative_to(PACKAGE).as_posix(),
     )
+
+
+def settings_of(name: str) -> list[str]:
+    """Return the names of a method's settings; raise `UnknownName` for an unknown method."""
+    if "at" in method.facts(name):
+        return list(recipe(name).settings)
+    parameters = inspect.signature(method[name]).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
