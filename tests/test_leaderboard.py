@@ -196,7 +196,7 @@ def test_files_and_pages_hold_the_same_numbers() -> None:
         assert f"<b>{number(float(row['tau']))}</b>" in shown
         assert one.interval is not None
         assert float(row["tau_low"]) == one.interval.low
-        assert span(one.interval) in shown and one.why in shown
+        assert span(one.interval) in shown and one.why in page
         assert f"{share(float(row['cost_ratio']))} of full" in shown
 
     scores = rows_of(files["scores/blobs-ranking.csv"])

@@ -18,7 +18,7 @@ from lotterybench.trials import Board, Configuration, Fidelity, SubsetScores
 
 VERDICTS = ("ticket", "faithful", "undecided", "refuted", "descriptive")  # best first
 SCOPES = ("full", "subset")
-SHARED = 3  # a reason that this many rows give is told once, as a note under the table
+SHARED = 2  # a reason that this many rows give is told once, as a note under the table
 SHOWN_CLASSES = 200
 
 
