@@ -48,7 +48,8 @@ class Record(BaseModel):
                 f"{'.'.join(map(str, fault['loc'])) or 'record'}: {fault['msg']}"
                 for fault in error.errors()
             )
-            raise BadRecord(f"{where} is not a valid {cls.__name__.lower()}: {faults}") from None
+            line = " ".join(f"{where} is not a valid {cls.__name__.lower()}: {faults}".split())
+            raise BadRecord(line) from None
 
     def fields(self, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
         """Return the fields that differ from their defaults, as JSON types."""

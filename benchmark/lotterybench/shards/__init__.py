@@ -2,8 +2,8 @@
 
     README.md             the card; its YAML names each subset as a config with its ClassLabels
     _info.json            the same splits for timm's `wds/` reader
-    shards.json           sha256, bytes and samples of every tar
-    manifests/            base.json, keys.parquet and the manifests
+    shards.json           sha256 of every file, bytes and samples of every tar
+    manifests/            copies of base.json, keys.parquet and the manifests
     data/<subset>/        train-00000.tar …, and test-00000.tar … for class lists
     data/test/            the test split that all sample subsets share
 

@@ -1,7 +1,6 @@
 """The card of a shard folder: YAML that `datasets` reads, and text that people read."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -9,12 +8,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lotterybench.paths import templates
 from lotterybench.records import Base, Split, Subset
-from lotterybench.shards.index import Config, ShardIndex
-from lotterybench.storage import write_whole
+from lotterybench.shards.index import Config, ImageKind
+
+Entry = tuple[Config, Subset]  # a config and the manifest that it shards
 
 
-def write_card(path: Path, base: Base, index: ShardIndex, subsets: Sequence[Subset]) -> None:
-    """Write README.md; the order of configs is the index's, smallest first."""
+def card(base: Base, image: ImageKind, entries: Sequence[Entry]) -> bytes:
+    """Return README.md; `datasets` takes the first config for the default one."""
     # Plain text: cards are Markdown, and every value in it comes from a checked record.
     environment = Environment(
         loader=FileSystemLoader(templates()),
@@ -24,33 +24,33 @@ def write_card(path: Path, base: Base, index: ShardIndex, subsets: Sequence[Subs
         keep_trailing_newline=True,
         autoescape=False,
     )
-    by_ref = {subset.ref: subset for subset in subsets}
     text = environment.get_template("card.md.j2").render(
-        front=yaml.safe_dump(_front(base, index), sort_keys=False, allow_unicode=True),
+        front=yaml.safe_dump(_front(base, image, entries), sort_keys=False, allow_unicode=True),
         base=base,
-        configs=[(config, by_ref[config.subset]) for config in index.configs],
+        image=image,
+        configs=entries,
     )
-    write_whole(path, text.encode())
+    return text.encode()
 
 
-def _front(base: Base, index: ShardIndex) -> dict[str, Any]:
-    total = sum(config.count("train") for config in index.configs)
+def _front(base: Base, image: ImageKind, entries: Sequence[Entry]) -> dict[str, Any]:
+    total = sum(config.count("train") for config, _ in entries)
     return {
         "pretty_name": f"lotterybench: {base.title}",
         "license": base.licence.lower() if base.licence.startswith("CC-") else "other",
         "task_categories": ["image-classification"],
         "size_categories": [_size_category(total)],
         "tags": ["lotterybench", "webdataset", "subset-selection", "benchmark"],
-        "configs": [_config(config) for config in index.configs],
-        "dataset_info": [_info(base, config) for config in index.configs],
+        "configs": [_config(config, subset) for config, subset in entries],
+        "dataset_info": [_info(image, config) for config, _ in entries],
     }
 
 
-def _config(config: Config) -> dict[str, Any]:
+def _config(config: Config, subset: Subset) -> dict[str, Any]:
     """Return one config; explicit, ordered shard lists, since globs would sort and may overlap."""
     return {
         "config_name": config.name,
-        "version": "1.0.0",
+        "version": f"{subset.version}.0.0",
         "data_files": [
             {"split": split, "path": [shard.path for shard in shards]}
             for split, shards in config.shards.items()
@@ -58,9 +58,8 @@ def _config(config: Config) -> dict[str, Any]:
     }
 
 
-def _info(base: Base, config: Config) -> dict[str, Any]:
+def _info(image: ImageKind, config: Config) -> dict[str, Any]:
     """Return the features and counts; `datasets` takes ClassLabels from here and nowhere else."""
-    image = "png" if base.key_kind == "pixels" else "jpg"
     names = {str(label): name for label, name in enumerate(config.class_names)}
 
     def split(name: Split) -> dict[str, Any]:

@@ -1,29 +1,65 @@
-"""The index of a shard folder: what it holds, with a sha256 for every tar."""
+"""The index of a shard folder: what it holds, with a sha256 for every file."""
 
-from lotterybench.records import Record, Sha256, Split
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from lotterybench.paths import base_file, keyring_file, manifest_file
+from lotterybench.records import SLUG, SPLITS, Record, Sha256, Slug, Split, parse_ref
 
 INDEX = "shards.json"
+CARD = "README.md"
+INFO = "_info.json"
+DATA = "data"
+MANIFESTS = "manifests"
 UNFINISHED = ".unfinished"  # marks a folder whose writing was interrupted
-OURS = {INDEX, "README.md", "_info.json"}
+
+ImageKind = Literal["png", "jpg"]
+Ref = Annotated[str, Field(pattern=rf"^{SLUG}/{SLUG}@[1-9][0-9]*$", max_length=180)]
+
+
+def _inside(path: str) -> str:
+    """Return a path if it stays inside the folder whatever lies there; raise `ValueError`."""
+    for part in path.split("/"):
+        if part in (".", "..") or not re.fullmatch(r"[A-Za-z0-9_.-]+", part):
+            raise ValueError("a path has parts of letters, digits and ._- only, no . or ..")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
 
 
 class Shard(Record):
     """One tar: its path in the folder, how many samples it holds, its size and digest."""
 
-    path: str
-    samples: int
-    bytes: int
+    path: Inside
+    samples: int = Field(gt=0)
+    bytes: int = Field(gt=0)
     sha256: Sha256
 
 
 class Config(Record):
     """What `load_dataset(folder, name)` finds: a manifest, its class names and its shards."""
 
-    name: str
-    subset: str
+    name: Slug
+    subset: Ref
     digest: Sha256
     class_names: list[str]
     shards: dict[Split, list[Shard]]
+
+    @model_validator(mode="after")
+    def _holds(self) -> Self:
+        if set(self.shards) != set(SPLITS):
+            raise ValueError("a config has the splits train and test")
+        return self
+
+    @property
+    def manifest(self) -> str:
+        """The path of the manifest in the folder."""
+        subset, version = parse_ref(self.subset)
+        return manifest_file(Path(MANIFESTS), subset, version or 1).as_posix()
 
     def count(self, split: Split) -> int:
         """Return the number of samples in a split."""
@@ -31,19 +67,48 @@ class Config(Record):
 
 
 class ShardIndex(Record):
-    """Everything a shard folder holds."""
+    """Everything a shard folder holds; `image` is the extension of the samples' image files.
 
-    base: str
+    `others` has the sha256 of every file that is neither a tar nor the index itself.
+    """
+
+    base: Slug
     base_digest: Sha256
-    configs: list[Config]
-    others: list[str]
+    image: ImageKind
+    configs: list[Config] = Field(min_length=1)
+    others: dict[Inside, Sha256]
 
-    def files(self) -> set[str]:
-        """Return the paths of all files of the folder."""
-        tars = {
-            shard.path
+    @model_validator(mode="after")
+    def _holds(self) -> Self:
+        names = [config.name for config in self.configs]
+        if len(set(names)) < len(names):
+            raise ValueError("names of configs must be unique")
+        needed = [CARD, INFO, self.base_path, self.keyring_path]
+        needed += [config.manifest for config in self.configs]
+        absent = [path for path in needed if path not in self.others]
+        if absent:
+            raise ValueError(f"others does not list {', '.join(absent[:5])}")
+        return self
+
+    @property
+    def base_path(self) -> str:
+        """The path of the base's record in the folder."""
+        return base_file(Path(MANIFESTS), self.base).as_posix()
+
+    @property
+    def keyring_path(self) -> str:
+        """The path of the base's keyring in the folder."""
+        return keyring_file(Path(MANIFESTS), self.base).as_posix()
+
+    def shards(self) -> set[Shard]:
+        """Return all tars; several configs may share one."""
+        return {
+            shard
             for config in self.configs
             for part in config.shards.values()
             for shard in part
-        }
-        return tars | set(self.others) | OURS
+        }  # fmt: skip
+
+    def files(self) -> set[str]:
+        """Return the paths of all files of the folder."""
+        return {shard.path for shard in self.shards()} | set(self.others) | {INDEX}

@@ -1,31 +1,45 @@
 """Writing shards: tars, card and index of a set of subsets of one base."""
 
 import hashlib
-import io
-import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lotterybench.errors import BadRequest
-from lotterybench.manifests import (
-    find_base,
-    load_keyring,
-    load_subset_manifest,
-    save_base,
-    save_manifest,
-)
+from lotterybench.manifests import find_base, find_manifest, load_keyring, load_subset_manifest
+from lotterybench.paths import base_file, keyring_file, manifest_file, positions_file
 from lotterybench.progress import bar
-from lotterybench.records import Base, Split, Subset, canonical_json
-from lotterybench.shards.card import write_card
-from lotterybench.shards.index import INDEX, UNFINISHED, Config, Shard, ShardIndex
+from lotterybench.records import SPLITS, Base, Split, Subset, canonical_json
+from lotterybench.shards.card import card
+from lotterybench.shards.index import (
+    CARD,
+    DATA,
+    INDEX,
+    INFO,
+    MANIFESTS,
+    UNFINISHED,
+    Config,
+    ImageKind,
+    Shard,
+    ShardIndex,
+)
+from lotterybench.shards.members import image_kind, write_tar
 from lotterybench.shards.png import encode
 from lotterybench.sources import encoded, images
 from lotterybench.storage import staged, write_whole
 
 PER_SHARD = 500  # samples; 2 MB of 32×32 images, so that small subsets still feed several workers
+
+
+class Choice(NamedTuple):
+    """A subset to shard: its manifest, its positions (None for a class list) and its file."""
+
+    subset: Subset
+    positions: NDArray[np.int64] | None
+    file: Path
 
 
 def write_shards(refs: Sequence[str], out: Path, *, per_shard: int = PER_SHARD) -> ShardIndex:
@@ -34,47 +48,50 @@ def write_shards(refs: Sequence[str], out: Path, *, per_shard: int = PER_SHARD) 
     `refs` are ids (`base/name`, `base/name@2`) or manifest files. A folder that holds older
     shards is brought up to date; one that holds anything else is refused (`BadRequest`).
     """
-    chosen = [load_subset_manifest(ref) for ref in refs]
-    bases = sorted({subset.base for subset, _ in chosen})
-    names = [subset.name for subset, _ in chosen]
-    if len(bases) != 1:
-        raise BadRequest(
-            f"one folder holds one base; the subsets are of {', '.join(bases) or 'none'}"
-        )
-    if len(set(names)) < len(names) or "test" in names:
-        raise BadRequest("each subset may be given once, and none may be named test")
-    base, _ = find_base(bases[0])
-    before = _begin(out)
+    chosen = [Choice(*load_subset_manifest(ref), find_manifest(ref)) for ref in refs]
+    _check([choice.subset for choice in chosen])
+    before = _before(out)
+    base, root = find_base(chosen[0].subset.base)
+    copies = _copies(base, root, chosen)
     writer = Writer(base, out, per_shard)
-    configs = [
-        writer.config(subset, positions)
-        for subset, positions in bar(chosen, len(chosen), f"writing shards of {base.id}")
+    write_whole(out / UNFINISHED, b"")
+    entries = [
+        (writer.config(choice.subset, choice.positions), choice.subset)
+        for choice in bar(chosen, len(chosen), f"writing shards of {base.id}")
     ]
-    configs.sort(key=lambda config: (config.count("train"), config.name))
+    entries.sort(key=lambda entry: (entry[0].count("train"), entry[0].name))
+    configs = [config for config, _ in entries]
+    others = copies | {
+        INFO: canonical_json(_timm_info(configs)),
+        CARD: card(base, writer.image, entries),
+    }
+    for path, content in others.items():
+        write_whole(out / path, content)
     index = ShardIndex(
         base=base.id,
         base_digest=base.digest,
+        image=writer.image,
         configs=configs,
-        others=_write_manifests(base, chosen, out),
+        others={path: hashlib.sha256(others[path]).hexdigest() for path in sorted(others)},
     )
-    write_whole(out / "_info.json", canonical_json(_timm_info(index)))
-    write_card(out / "README.md", base, index, [subset for subset, _ in chosen])
     write_whole(out / INDEX, index.pretty())
     for stale in sorted(before - index.files()):
-        (out / stale).unlink(missing_ok=True)
+        _remove(out, stale)
     (out / UNFINISHED).unlink()
     return index
 
 
 class Writer:
-    """Writes the tars of one base, reading each split once and the shared test split once."""
+    """Writes the tars of one base, and those of the shared test split once.
+
+    Making one reads both splits. `image` is the extension of the samples' image files.
+    """
 
     def __init__(self, base: Base, out: Path, per_shard: int) -> None:
         self.base, self.out, self.per_shard = base, out, per_shard
-        self._file: dict[Split, Callable[[int], bytes]] = {}
-        self._labels = {
-            split: load_keyring(base.id).labels[split].astype(np.int64) for split in base.splits
-        }
+        self.image, self._file = _image_files(base)
+        ring = load_keyring(base.id)
+        self._labels = {split: ring.labels[split].astype(np.int64) for split in SPLITS}
         self._test: list[Shard] | None = None
 
     def config(self, subset: Subset, positions: NDArray[np.int64] | None) -> Config:
@@ -84,10 +101,12 @@ class Writer:
             names = self.base.class_names
             if self._test is None:
                 everything = np.arange(len(self._labels["test"]))
-                self._test = self._tars("data/test/test", "test", everything, self._labels["test"])
+                self._test = self._tars(
+                    f"{DATA}/test/test", "test", everything, self._labels["test"]
+                )
             shards = {
                 "train": self._tars(
-                    f"data/{subset.name}/train", "train", positions, self._labels["train"]
+                    f"{DATA}/{subset.name}/train", "train", positions, self._labels["train"]
                 ),
                 "test": self._test,
             }
@@ -97,12 +116,12 @@ class Writer:
             new[self.base.class_indices(names)] = np.arange(len(names))
             shards = {
                 split: self._tars(
-                    f"data/{subset.name}/{split}",
+                    f"{DATA}/{subset.name}/{split}",
                     split,
                     np.flatnonzero(new[self._labels[split]] >= 0),
                     new[self._labels[split]],
                 )
-                for split in self.base.splits
+                for split in SPLITS
             }
         return Config(
             name=subset.name, subset=subset.ref, digest=subset.digest, class_names=names,
@@ -112,7 +131,7 @@ class Writer:
     def _tars(
         self, stem: str, split: Split, rows: NDArray[np.int64], labels: NDArray[np.int64]
     ) -> list[Shard]:
-        file, kind = self._reader(split), self._extension()
+        file = self._file[split]
         shards = []
         for number, start in enumerate(range(0, len(rows), self.per_shard)):
             part = rows[start : start + self.per_shard]
@@ -121,7 +140,7 @@ class Writer:
                 for row in part.tolist()
                 for member in (
                     (f"{row:08d}.cls", str(labels[row]).encode()),
-                    (f"{row:08d}.{kind}", file(row)),
+                    (f"{row:08d}.{self.image}", file(row)),
                 )
             )
             path = self.out / f"{stem}-{number:05d}.tar"
@@ -138,75 +157,103 @@ class Writer:
             )
         return shards
 
-    def _extension(self) -> str:
-        return "png" if self.base.key_kind == "pixels" else "jpg"
 
-    def _reader(self, split: Split) -> Callable[[int], bytes]:
-        """Return a function from a position to the bytes of the sample's image file."""
-        if split not in self._file:
-            if self.base.key_kind == "pixels":
-                pixels = images(self.base.id, split).pixels
-                self._file[split] = lambda row: encode(pixels[row])
-            else:
-                files = encoded(self.base.id, split)
-                self._file[split] = lambda row: files[row]
-        return self._file[split]
-
-
-def write_tar(path: Path, members: Iterator[tuple[str, bytes]]) -> None:
-    """Write a USTAR archive whose bytes depend on names and contents alone."""
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in members:
-            info = tarfile.TarInfo(name)  # owner 0, no names, mtime 0
-            info.size, info.mode = len(content), 0o644
-            tar.addfile(info, io.BytesIO(content))
+def _check(subsets: Sequence[Subset]) -> None:
+    """Refuse subsets that cannot share a folder."""
+    bases = sorted({subset.base for subset in subsets})
+    if len(bases) != 1:
+        raise BadRequest(
+            f"one folder holds one base; the subsets are of {', '.join(bases) or 'none'}"
+        )
+    names = [subset.name for subset in subsets]
+    if len(set(names)) < len(names) or "test" in names:
+        raise BadRequest("each subset may be given once, and none may be named test")
+    for name in names:
+        if _timm_name(name, "test") in names:
+            raise BadRequest(
+                f"for timm, the subset {name}-test and the test split of {name} have one name; "
+                "write them to two folders"
+            )
 
 
-def _begin(out: Path) -> set[str]:
-    """Claim a folder; return the files of earlier shards in it, finished or not.
+def _image_files(base: Base) -> tuple[ImageKind, dict[Split, Callable[[int], bytes]]]:
+    """Return the kind of a base's image files, and functions from a position to a file's bytes.
+
+    Raises `BadRequest` if the files of a base keyed by file are not all PNG or all JPEG.
+    """
+    if base.key_kind == "pixels":
+        return "png", {split: _encoder(images(base.id, split).pixels) for split in SPLITS}
+    files = {split: encoded(base.id, split) for split in SPLITS}
+    first = image_kind(files["train"][0])
+    for split in SPLITS:
+        for position, content in enumerate(files[split]):
+            kind = image_kind(content)
+            if kind is None or kind != first:
+                what = f"a {kind} file among {first} files" if kind else "neither PNG nor JPEG"
+                raise BadRequest(
+                    f"{base.id}: {split} position {position} is {what}; shards need one kind"
+                )
+    assert first is not None
+    return first, {split: files[split].__getitem__ for split in SPLITS}
+
+
+def _encoder(pixels: NDArray[np.uint8]) -> Callable[[int], bytes]:
+    return lambda row: encode(pixels[row])
+
+
+def _before(out: Path) -> set[str]:
+    """Return the tars and manifests that earlier shards left in a folder, finished or not.
 
     A folder that holds anything else is refused. Until the index is written, a marker says that
     whatever lies in `data/` and `manifests/` is ours.
     """
     there = {path.name for path in out.iterdir()} if out.exists() else set()
     if UNFINISHED in there:
-        return {
-            path.relative_to(out).as_posix()
-            for part in ("data", "manifests")
-            for path in (out / part).rglob("*")
-            if path.is_file()
-        }
-    if there and INDEX not in there:
+        drafts = [file for name in (CARD, INFO, INDEX) for file in out.glob(f".{name}.*")]
+        inside = [file for part in (DATA, MANIFESTS) for file in (out / part).rglob("*")]
+        return {file.relative_to(out).as_posix() for file in drafts + inside}
+    if not there:
+        return set()
+    if INDEX not in there:
         raise BadRequest(f"{out} holds other files than shards; give an empty folder with --out")
-    before = set()
-    if there:
-        before = ShardIndex.read((out / INDEX).read_bytes(), str(out / INDEX)).files()
-    write_whole(out / UNFINISHED, b"")
-    return before
+    index = ShardIndex.read((out / INDEX).read_bytes(), str(out / INDEX))
+    return {path for path in index.files() if path.startswith((f"{DATA}/", f"{MANIFESTS}/"))}
 
 
-def _write_manifests(
-    base: Base, chosen: Sequence[tuple[Subset, NDArray[np.int64] | None]], out: Path
-) -> list[str]:
-    root = out / "manifests"
-    save_base(base, load_keyring(base.id), root)
-    written = [f"manifests/{base.id}/base.json", f"manifests/{base.id}/keys.parquet"]
-    for subset, positions in chosen:
-        file = save_manifest(
-            subset, None if positions is None else {"position": positions.astype(np.uint32)}, root
-        )
-        written.append(file.relative_to(out).as_posix())
+def _copies(base: Base, root: Path, chosen: Sequence[Choice]) -> dict[str, bytes]:
+    """Return the bytes of the base's and the subsets' files, by their path in the folder."""
+    target = Path(MANIFESTS)
+    sources = {
+        base_file(target, base.id): base_file(root, base.id),
+        keyring_file(target, base.id): keyring_file(root, base.id),
+    }
+    for subset, positions, file in chosen:
+        manifest = manifest_file(target, subset.id, subset.version)
+        sources[manifest] = file
         if positions is not None:
-            written.append(file.relative_to(out).with_suffix(".positions.parquet").as_posix())
-    return sorted(written)
+            sources[positions_file(manifest)] = positions_file(file)
+    return {path.as_posix(): source.read_bytes() for path, source in sources.items()}
 
 
-def _timm_info(index: ShardIndex) -> dict[str, object]:
+def _remove(out: Path, path: str) -> None:
+    """Remove a file and the folders that it leaves empty; never through a linked folder."""
+    file = out / path
+    if file.parent.resolve() != out.resolve() / Path(path).parent:
+        return
+    if file.is_file() or file.is_symlink():
+        file.unlink()
+    for folder in (out / parent for parent in Path(path).parents[:-1]):
+        if not folder.is_dir() or any(folder.iterdir()):
+            break
+        folder.rmdir()
+
+
+def _timm_info(configs: Sequence[Config]) -> dict[str, object]:
     """Return what timm's `wds/` reader wants in `_info.json`: a split per subset and per test."""
     splits = {}
-    for config in index.configs:
+    for config in configs:
         for split, shards in config.shards.items():
-            name = config.name if split == "train" else f"{config.name}-test"
+            name = _timm_name(config.name, split)
             splits[name] = {
                 "name": name,
                 "num_samples": config.count(split),
@@ -214,3 +261,7 @@ def _timm_info(index: ShardIndex) -> dict[str, object]:
                 "shard_lengths": [shard.samples for shard in shards],
             }
     return {"splits": splits}
+
+
+def _timm_name(name: str, split: Split) -> str:
+    return name if split == "train" else f"{name}-test"

@@ -1,0 +1,79 @@
+"""What a shard's tar holds: for each sample a label and an image file, written and read."""
+
+import io
+import re
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lotterybench.keyrings import file_key, pixel_key, short
+from lotterybench.records import Base
+from lotterybench.shards.index import ImageKind
+
+LARGEST = 64 * 2**20  # bytes of a member; an image of a base is far smaller
+_MAGIC: dict[ImageKind, bytes] = {"png": b"\x89PNG\r\n\x1a\n", "jpg": b"\xff\xd8\xff"}
+_FORMAT: dict[ImageKind, str] = {"png": "PNG", "jpg": "JPEG"}
+
+
+def image_kind(content: bytes) -> ImageKind | None:
+    """Return the extension that an image file's first bytes call for; None for other formats."""
+    return next((kind for kind, magic in _MAGIC.items() if content.startswith(magic)), None)
+
+
+def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """Write a USTAR archive whose bytes depend on names and contents alone."""
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)  # owner 0, no names, mtime 0
+            info.size, info.mode = len(content), 0o644
+            tar.addfile(info, io.BytesIO(content))
+
+
+def read_tar(path: Path, image: ImageKind) -> Iterator[tuple[int, int, bytes]]:
+    """Yield position, label and image file of each sample of a tar.
+
+    Raises `ValueError` for members that shards do not have, before their content is read, and
+    what `tarfile` raises for a damaged tar.
+    """
+    with tarfile.open(path, "r:") as tar:
+        while (first := tar.next()) is not None:
+            second = tar.next()
+            named = re.fullmatch(r"([0-9]{8})\.cls", first.name)
+            if named is None or second is None or second.name != f"{named[1]}.{image}":
+                raise ValueError(f"{first.name!a} does not begin a pair of .cls and .{image}")
+            label = _content(tar, first)
+            if not re.fullmatch(rb"[0-9]{1,5}", label):
+                raise ValueError(f"{first.name} is no label")
+            yield int(named[1]), int(label), _content(tar, second)
+
+
+def image_key(content: bytes, base: Base, image: ImageKind) -> int:
+    """Return the short key of an image file as it lies in a tar.
+
+    Raises `ValueError` for an image that cannot be one of the base, before it is decoded, and
+    what Pillow raises for a damaged one.
+    """
+    if base.key_kind == "encoded":
+        if image_kind(content) != image:
+            raise ValueError(f"an image is no {image} file")
+        return int(short([file_key(content)])[0])
+    with Image.open(io.BytesIO(content), formats=[_FORMAT[image]]) as picture:
+        height, width = base.size
+        if picture.size != (width, height) or picture.mode != base.mode:
+            raise ValueError(
+                f"an image is {picture.width}×{picture.height} {picture.mode}, "
+                f"those of {base.id} are {width}×{height} {base.mode}"
+            )
+        return int(short([pixel_key(np.asarray(picture))])[0])
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member) if member.isreg() and not member.issparse() else None
+    if file is None:
+        raise ValueError(f"{member.name!a} is no plain file")
+    if member.size > LARGEST:
+        raise ValueError(f"{member.name!a} says it has {member.size} bytes; {LARGEST} may be")
+    return file.read()
