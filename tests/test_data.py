@@ -13,7 +13,7 @@ from lotterybench.records import canonical_json
 from lotterybench.results import read
 from lotterybench.score import boards
 from lotterybench.tracks import track
-from lotterybench.verify import verify
+from lotterybench.verification import verify
 
 SUBSETS = manifests.subsets()
 BASES = manifests.bases()

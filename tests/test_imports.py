@@ -11,7 +11,7 @@ LIGHT = {
     "list methods": "from lotterybench.listing import LISTS, rows\n[rows(what) for what in LISTS]",
     "list --show": "from lotterybench.listing import rows\nrows('methods', 'simclr')",
     "check": "from pathlib import Path; from lotterybench.paths import data_root\n"
-    "from lotterybench.verify import verify\n"
+    "from lotterybench.verification import verify\n"
     "assert verify(data_root() / 'subsets') == []",
     "score": "from lotterybench.paths import reference_results\n"
     "from lotterybench.score import boards\nassert boards(reference_results())",

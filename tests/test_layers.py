@@ -15,7 +15,7 @@ LAYERS = [
     {"kinds"},
     {"run", "score"},
     {"leaderboard"},
-    {"listing", "publication", "verify"},
+    {"listing", "publication", "verification"},
     {"demo"},
     {"cli"},
 ]

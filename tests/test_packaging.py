@@ -77,7 +77,7 @@ def test_the_wheel_works_unpacked(wheel, tmp_path):
         archive.extractall(tmp_path / "site-packages")
     code = (
         "from lotterybench.paths import data_root, templates; print(data_root())\n"
-        "from lotterybench.verify import verify; assert verify(data_root() / 'subsets') == []\n"
+        "from lotterybench import verify; assert verify(data_root() / 'subsets') == []\n"
         "from pathlib import Path; from lotterybench.publication import render_site\n"
         "assert render_site(None, Path('site'))\n"
         "from lotterybench.shards import write_shards, shard_problems\n"

@@ -18,7 +18,7 @@ _PUBLIC = {
     "fidelity": "lotterybench.score:score_track",
     "render": "lotterybench.publication:render_site",
     "run_track": "lotterybench.run:run_track",
-    "verify": "lotterybench.verify:verify",
+    "verify": "lotterybench.verification:verify",
     "write_shards": "lotterybench.shards:write_shards",
 }
 __all__ = ["build_subset", "fidelity", "render", "run_track", "verify", "write_shards"]

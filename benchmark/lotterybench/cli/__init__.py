@@ -156,7 +156,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """List every problem of what is given; exit with 1 if there is one."""
-    from lotterybench.verify import verify
+    from lotterybench.verification import verify
 
     problems = [problem for path in paths for problem in verify(path)]
     if as_json:
