@@ -156,6 +156,12 @@ def test_check_lists_every_problem(call, tmp_path):
     assert "nowhere: there is no such file or folder" in problems
 
 
+def test_check_takes_a_whole_folder_with_a_site_in_it(call, tmp_path):
+    call("build", "digits", "uniform", "--count", 30, "--name", "one")
+    call("site", "build", "--out", "subsets/site")
+    assert call("check", ".").output == "no problems\n"
+
+
 def test_check_wants_something_to_check(call, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "holds no base, manifest" in call("check", "empty").output

@@ -54,7 +54,7 @@ def run_page(page, checkout):
         if why is not None:
             continue
         if kind == "bash":
-            code = re.sub(r"^make test$", "make --dry-run test", code, flags=re.M)
+            code = re.sub(r"^make test\b", "make --dry-run test", code, flags=re.M)
             arguments = ["bash", "-euo", "pipefail", "-c", code]
         else:
             arguments = [sys.executable, "-c", code]

@@ -218,6 +218,16 @@ def test_encoded_bases_are_keyed_by_file(tmp_path, monkeypatch):
     assert keys == sorted(keys)
 
 
+def test_a_split_that_a_folder_calls_otherwise_is_found(tmp_path, monkeypatch):
+    """`valid-*.parquet` is `valid` on the Hub's card, `validation` in a folder without one."""
+    monkeypatch.setenv("LOTTERYBENCH_DATA", str(tmp_path))
+    write_toy(tmp_path / "toy", *toy_images())
+    test = tmp_path / "toy/test-00000-of-00001.parquet"
+    test.rename(test.with_name("valid-00000-of-00001.parquet"))
+    base, _ = pin(origin_of(str(tmp_path / "toy"), test="valid"))
+    assert base.splits["test"].rows == 20
+
+
 @pytest.mark.parametrize(
     ("where", "field", "value"),
     [

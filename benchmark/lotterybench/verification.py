@@ -31,11 +31,12 @@ def _items(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     inside = sorted({file.parent for name in (INDEX, UNFINISHED) for file in path.rglob(name)})
+    sites = [file.parent for file in path.rglob("leaderboard.json")]  # their schemas are no records
     others = [
         file
         for pattern in ("base.json", "v*.json", "track.json", "*.jsonl")
         for file in sorted(path.rglob(pattern))
-        if not any(folder in file.parents for folder in inside)
+        if not any(folder in file.parents for folder in [*inside, *sites])
         # A track's results are checked together, with its track.json.
         and not (file.suffix == ".jsonl" and track_file(file.parent).is_file())
     ]

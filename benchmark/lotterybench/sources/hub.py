@@ -19,6 +19,8 @@ from lotterybench.records import Origin, Split
 from lotterybench.sources.base import Copy, Source, source
 
 CHUNK = 500  # images a thread decodes at a time
+# What `datasets` calls the splits of a folder without a card, whatever its files are called.
+INFERRED = {"valid": "validation", "val": "validation", "dev": "validation", "eval": "test"}
 
 
 class Hub(Source):
@@ -129,6 +131,8 @@ def _table(origin: Origin, split: Split) -> Any:
     datasets.disable_progress_bars()
     try:
         if folder is not None:
+            if name not in datasets.get_dataset_split_names(str(folder)):
+                name = INFERRED.get(name, name)
             return datasets.load_dataset(str(folder), split=name)
         return datasets.load_dataset(
             origin.hub_id, origin.config, revision=origin.revision, split=name
