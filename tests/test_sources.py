@@ -313,3 +313,5 @@ def test_real_jpegs_are_pinned_by_file(real_data):
     assert len(base.class_names) == 200
     assert base.size == (64, 64)
     assert keyring.digest() == base.keyring_digest
+    with pytest.raises(BadData, match=r"has 100000 and 10000 images .* 16000 and 4000; a part"):
+        pin(KNOWN["tiny-imagenet"])

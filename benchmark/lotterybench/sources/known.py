@@ -60,3 +60,11 @@ KNOWN = {
         ),
     )
 }
+
+# How many images the whole of each holds: a part of one is another dataset.
+ROWS = {
+    "digits": (1_201, 596),
+    "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
+    "tiny-imagenet": (100_000, 10_000),
+}

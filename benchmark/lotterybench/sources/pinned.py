@@ -12,6 +12,7 @@ from lotterybench.manifests import find_base, load_keyring
 from lotterybench.paths import cache_folder
 from lotterybench.records import SPLITS, Base, Origin, Split, SplitInfo
 from lotterybench.sources.base import Copy, Images, source
+from lotterybench.sources.known import ROWS
 from lotterybench.storage import staged, write_whole
 
 # What pin() works out, given here so that a draft of the record validates before it is known.
@@ -21,12 +22,19 @@ _UNKNOWN = "0" * 64
 def pin(origin: Origin) -> tuple[Base, Keyring]:
     """Read a whole copy and return its record and keyring.
 
-    Raises `BadData` if the splits disagree on the classes or images differ in size.
+    Raises `BadData` if the splits disagree on the classes, images differ in size, or a well-known
+    dataset is not whole.
     """
     reader = source[origin.source]
     origin = reader.settle(origin)
     copies = {split: reader.read(origin, split) for split in SPLITS}
     train, test = copies["train"], copies["test"]
+    there = len(train.keys), len(test.keys)
+    if there != ROWS.get(origin.id, there):
+        raise BadData(
+            "{} has {} and {} images to train and test on, this copy {} and {}; "
+            "a part of it needs another name: --id".format(origin.id, *ROWS[origin.id], *there)
+        )
     if train.class_names != test.class_names:
         raise BadData(f"{origin.id}: the training and test splits name different classes")
     if train.pixels.shape[1:] != test.pixels.shape[1:]:
