@@ -134,6 +134,20 @@ def test_repeating_changes_nothing(undisturbed):
     assert lines(undisturbed) == before
 
 
+def test_infra_is_tried_again(undisturbed, tmp_path):
+    """A run that failed for reasons outside the method leaves no line when it is repeated."""
+    import shutil
+
+    shutil.copytree(undisturbed / "results", tmp_path / "results")
+    file = tmp_path / "results/small/full.jsonl"
+    first, *rest = file.read_text().splitlines()
+    failed = json.loads(first) | {"status": "infra", "reason": "OSError", "metrics": {}}
+    file.write_text("\n".join([json.dumps(failed), *rest]) + "\n")
+    done = run(tmp_path)
+    assert "24 runs, 23 were there, now 1 ok" in done.stdout, done.stderr
+    assert lines(tmp_path) == lines(undisturbed)
+
+
 @pytest.mark.slow
 def test_workers_leave_with_their_parent(tmp_path):
     arguments = command("run", track_json(tmp_path), "--out", tmp_path / "results", "--jobs", 1)
@@ -247,7 +261,7 @@ def test_only_and_seeds_restrict_the_plan(tmp_path):
         BadRequest, match=r"small has no configuration mixer; it has resnet-lr0\.05"
     ):
         plan(SMALL, tmp_path, only=["mixer"])
-    with pytest.raises(BadRequest, match="digits/uniform-10pct is given twice"):
+    with pytest.raises(BadRequest, match="digits/uniform-10pct@1 is given twice"):
         plan(SMALL, tmp_path, subsets=["digits/uniform-10pct", REFS[0]])
     with pytest.raises(BadRequest, match="is no subset of digits, the base of small"):
         plan(SMALL, tmp_path, subsets=["cifar100/uniform-10pct"])

@@ -29,7 +29,7 @@ from lotterybench.results import append, arrange, check_joinable, mend, read, re
 from lotterybench.sources import images
 from lotterybench.storage import locked, write_whole
 from lotterybench.tracks import find_track
-from lotterybench.trials import Track
+from lotterybench.trials import Result, Track
 
 # Device nodes of NVIDIA, of NVIDIA under WSL, and of AMD.
 ACCELERATORS = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
@@ -78,8 +78,8 @@ def plan(
         subset, positions = load_subset_manifest(ref)
         if subset.base != track.base:
             raise BadRequest(f"{subset.ref} is no subset of {track.base}, the base of {track.name}")
-        if any(other is not None and other.id == subset.id for other, _ in wanted):
-            raise BadRequest(f"{subset.id} is given twice")
+        if any(other is not None and other.ref == subset.ref for other, _ in wanted):
+            raise BadRequest(f"{subset.ref} is given twice")
         wanted.append((subset, positions))
     return [
         Arm(
@@ -125,8 +125,7 @@ def run_track(
         for arm in arms:
             there = read(arm.file)
             check_joinable(there, track, arm.subset, arm.file, arm.runs[0].base_digest)
-            done |= {result.key for result in there if result.status != "infra"}
-            _forget_infra(arm.file)
+            done |= {result.key for result in _without_infra(there, arm.file)}
         todo = [run for arm in arms for run in arm.runs if run.key not in done]
         statuses: dict[str, int] = {}
         for run, (result, seconds) in bar(_work(todo, device, jobs), len(todo), f"running {name}"):
@@ -187,12 +186,12 @@ def _freeze(track: Track, folder: Path) -> None:
         )
 
 
-def _forget_infra(file: Path) -> None:
+def _without_infra(there: list[Result], file: Path) -> list[Result]:
     """Drop lines whose runs failed for reasons outside the method: they are tried again."""
-    there = read(file)
     kept = [result for result in there if result.status != "infra"]
     if len(kept) < len(there):
         write_whole(file, "".join(f"{result.line()}\n" for result in kept).encode())
+    return kept
 
 
 def _work(runs: Sequence[Run], device: str, jobs: int | None) -> Iterator[tuple[str, Done]]:
