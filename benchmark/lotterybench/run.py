@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotterybench.errors import BadRequest, BadResults, LotteryBenchError
-from lotterybench.kinds import Run, execute
-from lotterybench.kinds.ranking import Done
+from lotterybench.kinds import Done, Run, execute
 from lotterybench.manifests import find_base, load_subset_manifest
 from lotterybench.methods.base.recipe import settings_of
 from lotterybench.paths import timings_file, track_file
@@ -128,7 +127,9 @@ def run_track(
             done |= {result.key for result in _without_infra(there, arm.file)}
         todo = [run for arm in arms for run in arm.runs if run.key not in done]
         statuses: dict[str, int] = {}
-        for run, (result, seconds) in bar(_work(todo, device, jobs), len(todo), f"running {name}"):
+        for run, (result, seconds, _) in bar(
+            _work(todo, device, jobs), len(todo), f"running {name}"
+        ):
             file = planned[run].file
             append(file, result, seconds, timings_file(file))
             statuses[result.status] = statuses.get(result.status, 0) + 1

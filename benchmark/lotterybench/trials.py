@@ -8,7 +8,11 @@ from lotterybench.records import Base, Record, Sha256, Slug, Subset, SubsetId, p
 
 Status = Literal["ok", "timeout", "oom", "crash", "invalid", "infra", "withdrawn"]
 Setting = str | int | float | bool
-METRICS = {"classifier": ("accuracy",), "frozen": ("knn", "linear")}  # all in per cent
+METRICS = {  # all in per cent
+    "classifier": ("accuracy",),
+    "frozen": ("knn", "linear"),
+    "finetuned": ("knn", "linear", "finetuned"),
+}
 
 
 class Configuration(Record):
@@ -35,8 +39,9 @@ class Track(Record):
     """A base, a frozen pool of configurations, seeds, an evaluation and a set of subsets.
 
     `resolution` is the side in pixels to which images are reduced by area means, if they are.
-    `probe` is the evaluation: `classifier` (the network's own outputs on the subset's classes) or
-    `frozen` (k-NN and linear probe of the frozen encoder on the full training and test splits).
+    `probe` is the evaluation: `classifier` (the network's own outputs on the subset's classes),
+    `frozen` (k-NN and linear probe of the frozen encoder on the full training and test splits) or
+    `finetuned` (these, and the accuracy after training encoder and a classifier on with labels).
     """
 
     schema_version: Literal[1]
@@ -46,7 +51,7 @@ class Track(Record):
     base: Slug
     kind: Literal["ranking"]
     resolution: int | None = None
-    probe: Literal["classifier", "frozen"]
+    probe: Literal["classifier", "frozen", "finetuned"]
     metric: str
     seeds: Seeds
     configurations: list[Configuration] = Field(min_length=2)
@@ -91,7 +96,11 @@ class Cost(Record):
 
 
 class Result(Record):
-    """One run: one line of JSON."""
+    """One run: one line of JSON.
+
+    `flags` are signs of a collapsed encoder: `low-rank` (fewer than 5 effective dimensions of the
+    test features), `no-spread` (normalised features that hardly differ).
+    """
 
     schema_version: Literal[1]
     track: Slug
@@ -113,6 +122,8 @@ class Result(Record):
     status: Status
     reason: str | None = None
     metrics: dict[str, float] = {}
+    flags: list[str] = []
+    precision: str = "fp32"
     cost: Cost
     software: dict[str, str]
     code_digest: Sha256
@@ -141,6 +152,15 @@ class Timing(Record):
 
     key: Sha256
     seconds: float
+
+
+class Curve(Record):
+    """One epoch of a run's training: the mean loss and the learning rate at its end."""
+
+    key: Sha256
+    epoch: int = Field(ge=1)
+    loss: float
+    lr: float
 
 
 class Interval(Record):
@@ -220,5 +240,5 @@ class Board(Record):
 
 PUBLISHED: dict[str, type[Record]] = {
     "base": Base, "subset": Subset, "track": Track, "result": Result, "timing": Timing,
-    "fidelity": Fidelity, "board": Board,
+    "curve": Curve, "fidelity": Fidelity, "board": Board,
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """What the runs of a track of each kind do."""
 
-from lotterybench.kinds.ranking import Run, execute
+from lotterybench.kinds.ranking import execute
+from lotterybench.kinds.runs import Attempt, Conduct, Done, Run, record
 
-__all__ = ["Run", "execute"]
+__all__ = ["Attempt", "Conduct", "Done", "Run", "execute", "record"]

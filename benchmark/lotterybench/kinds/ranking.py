@@ -4,76 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lotterybench.kinds.runs import Attempt, Conduct, Done, Run, record
 from lotterybench.manifests import find_base
 from lotterybench.methods import Task, Trained, method, stream
-from lotterybench.provenance import code_digest, processor, versions
-from lotterybench.records import SPLITS, Base, Split, Subset
-from lotterybench.results import scope
+from lotterybench.provenance import processor
+from lotterybench.records import SPLITS, Base, Split
 from lotterybench.sources import images
-from lotterybench.trials import Configuration, Cost, Result, Status, Track, run_key
+from lotterybench.trials import Curve
 
 if TYPE_CHECKING:
     import torch
 
-CODE = ("methods/**/*.py", "kinds/ranking.py")
+    from lotterybench.methods.base.loop import Engine
+
+LEAST_RANK = 5.0  # effective dimensions of features, below which an encoder has collapsed
+LEAST_SPREAD = 0.01  # of normalised features, where 1 is a direction of its own for each image
 
 
-@dataclass(frozen=True)
-class Run:
-    """One planned run: a configuration and a seed on full data (subset None) or on a subset."""
-
-    track: Track
-    subset: Subset | None
-    positions: NDArray[np.int64] | None
-    base_digest: str
-    configuration: Configuration
-    seed: int
-
-    @property
-    def arm(self) -> Literal["full", "subset"]:
-        """Which arm of the comparison the run belongs to."""
-        return "full" if self.subset is None else "subset"
-
-    @property
-    def scope(self) -> Literal["full", "subset"]:
-        """Which test images count: all, or those of the subset's classes."""
-        return scope(self.track, self.subset)
-
-    @property
-    def data_digest(self) -> str:
-        """What the seeds of the run's random numbers depend on, of the data."""
-        return self.base_digest if self.subset is None else self.subset.data_digest()
-
-    @property
-    def key(self) -> str:
-        """The key under which the run is planned and its result is found again."""
-        entry = self.configuration
-        return run_key(
-            self.track.name, self.track.version, self.arm, self.data_digest, entry.name,
-            entry.method, entry.config, self.seed,
-        )  # fmt: skip
-
-
-class Done(NamedTuple):
-    """A result with the seconds it took here."""
-
-    result: Result
-    seconds: float
-
-
-def execute(runs: Sequence[Run], device: str) -> Iterator[Done]:
+def execute(runs: Sequence[Run], device: str, conduct: Conduct | None = None) -> Iterator[Done]:
     """Do runs one after the other; a fault of a method becomes its result's status."""
     for run in runs:
         start = time.perf_counter()
-        result = _result(run, device)
-        yield Done(result, time.perf_counter() - start)
+        attempt = _attempt(run, device, conduct or Conduct())
+        result = record(run, attempt, device_name(device))
+        yield Done(result, time.perf_counter() - start, attempt.curve)
 
 
 def reduced(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -102,40 +62,8 @@ def _tensors(
     return torch.from_numpy(channels_first).to(device), torch.from_numpy(found.labels).to(device)
 
 
-def _result(run: Run, device: str) -> Result:
-    status, reason, metrics, seen = _attempt(run, device)
-    entry = run.configuration
-    return Result(
-        schema_version=1,
-        track=run.track.name,
-        track_version=run.track.version,
-        track_digest=run.track.digest(),
-        arm=run.arm,
-        scope=run.scope,
-        base_digest=run.base_digest,
-        subset=run.subset.id if run.subset else None,
-        subset_version=run.subset.version if run.subset else None,
-        subset_digest=run.subset.digest if run.subset else None,
-        data_digest=run.data_digest,
-        configuration=entry.name,
-        family=entry.family,
-        method=entry.method,
-        config=entry.config,
-        epochs=int(entry.config.get("epochs", 0)),
-        seed=run.seed,
-        status=status,
-        reason=reason,
-        metrics=metrics,
-        cost=Cost(images_seen=seen, device=_device_name(device)),
-        software=versions("numpy", "torch", "timm", "lightly"),
-        code_digest=code_digest(*CODE),
-        origin="reference",
-        isolation="rerun-unsandboxed",
-    )
-
-
-def _attempt(run: Run, device: str) -> tuple[Status, str | None, dict[str, float], int]:
-    """Train and evaluate; return status, reason, metrics and images seen.
+def _attempt(run: Run, device: str, conduct: Conduct) -> Attempt:
+    """Train and evaluate; whatever goes wrong is a status with one line of reason.
 
     Images that cannot be read are no run's fault: they end the suite. What the operating system
     refuses during a run (`infra`) is tried again when the suite is repeated.
@@ -147,40 +75,92 @@ def _attempt(run: Run, device: str) -> tuple[Status, str | None, dict[str, float
     for split in SPLITS:
         _tensors(run.track.base, split, run.track.resolution, device)
     try:
-        trained = _train(run, device)
+        trained, precision = _train(run, device, conduct)
         metrics = _evaluate(run, trained, device)
+        _keep(run, trained, conduct)
     except Diverged as error:
-        return "invalid", str(error), {}, 0
+        return Attempt("invalid", str(error))
     except (MemoryError, torch.OutOfMemoryError) as error:
-        return "oom", str(error).splitlines()[0] if str(error) else "out of memory", {}, 0
+        return Attempt("oom", _line(error) or "out of memory")
     except OSError as error:
-        return "infra", f"{type(error).__name__}: {error}".splitlines()[0][:300], {}, 0
+        return Attempt("infra", f"{type(error).__name__}: {_line(error)}")
     except Exception as error:  # whatever a method does wrong is its result, not our crash
-        return "crash", f"{type(error).__name__}: {error}".splitlines()[0][:300], {}, 0
-    return "ok", None, metrics, trained.images_seen
+        return Attempt("crash", f"{type(error).__name__}: {_line(error)}")
+    curve = tuple(
+        Curve(key=run.key, epoch=line.epoch, loss=line.loss, lr=line.lr) for line in trained.curve
+    )
+    return Attempt("ok", None, metrics, trained.images_seen, _flags(metrics), curve, precision)
 
 
-def _train(run: Run, device: str) -> Trained:
+def _line(error: BaseException) -> str:
+    """Return the first line of an error's message, at most 300 characters of it."""
+    return str(error).partition("\n")[0][:300]
+
+
+def _flags(metrics: dict[str, float]) -> tuple[str, ...]:
+    """Say by what signs an encoder has collapsed, if it has."""
+    flags = []
+    if metrics.get("effective_rank", LEAST_RANK) < LEAST_RANK:
+        flags.append("low-rank")
+    if metrics.get("feature_spread", LEAST_SPREAD) < LEAST_SPREAD:
+        flags.append("no-spread")
+    return tuple(flags)
+
+
+def task_of(run: Run, device: str) -> Task:
+    """Return the training that a run asks for, its images on the device."""
+    from lotterybench.methods.base.data import Resident
+
     base, _ = find_base(run.track.base)
     pixels, labels = _tensors(base.id, "train", run.track.resolution, device)
     labels, rows = _selected(run, base, labels)
-    entry = run.configuration
-    task = Task(
-        images=pixels,
-        labels=labels,
-        rows=rows,
-        classes=len(_classes(run, base)),
-        mirror=base.mirror,
-        run=run.key,
+    data = Resident(pixels, labels, rows)
+    return Task(data, classes=len(_classes(run, base)), mirror=base.mirror, run=run.key)
+
+
+def engine_of(run: Run, device: str, conduct: Conduct) -> Engine:
+    """Return how a run's training is carried out."""
+    from lotterybench.methods.base.loop import Engine
+
+    return Engine(
+        precision=conduct.precision or ("bf16" if device.startswith("cuda") else "fp32"),
+        compiled=conduct.compiled,
+        checkpoint=conduct.checkpoints and conduct.checkpoints / f"{run.key}.safetensors",
+        every=conduct.every,
     )
-    return method[entry.method](task, **entry.config)
+
+
+def _train(run: Run, device: str, conduct: Conduct) -> tuple[Trained, str]:
+    from lotterybench.methods.base.loop import train
+    from lotterybench.methods.base.own import load_own
+
+    for where in conduct.own:
+        load_own(where)
+    entry, task = run.configuration, task_of(run, device)
+    engine = engine_of(run, device, conduct)
+    trained = train(task, method[entry.method](task, **entry.config), engine)
+    return trained, engine.precision
+
+
+def _keep(run: Run, trained: Trained, conduct: Conduct) -> None:
+    """Write the encoder where asked for; a finished training needs no checkpoint."""
+    from lotterybench.methods.base.encoders import save_encoder
+
+    if conduct.encoders is not None:
+        where = run.subset.name if run.subset else "full"
+        name = f"{run.configuration.name}-{where}-seed{run.seed}.safetensors"
+        about = {"run": run.key, "track": run.track.name, "configuration": run.configuration.line()}
+        save_encoder(trained.encoder, conduct.encoders / name, about)
+    if conduct.checkpoints is not None:
+        (conduct.checkpoints / f"{run.key}.safetensors").unlink(missing_ok=True)
 
 
 def _evaluate(run: Run, trained: Trained, device: str) -> dict[str, float]:
-    """Return the track's metrics: per cent, unrounded, and the rank of frozen features.
+    """Return the track's metrics: per cent, unrounded, and how the frozen features spread.
 
     A classifier is tested on the subset's classes (on all for sample subsets). A frozen encoder
-    is probed on the full training and test splits, whatever it was trained on.
+    is probed, and a fine-tuned one tuned, on the full training and test splits, whatever it was
+    trained on.
     """
     import torch
 
@@ -197,13 +177,22 @@ def _evaluate(run: Run, trained: Trained, device: str) -> dict[str, float]:
     queries = probes.features(trained.encoder, test)
     head = torch.Generator(test.device).manual_seed(stream(run.key, "head"))
     classes = len(base.class_names)
-    return {
+    found = {
         "knn": probes.knn(bank, train_labels, queries, test_labels, classes=classes),
         "linear": probes.linear_probe(
             bank, train_labels, queries, test_labels, classes=classes, generator=head
         ),
         "effective_rank": probes.effective_rank(queries),
+        "feature_spread": probes.feature_spread(queries),
     }
+    if run.track.probe == "finetuned":
+        from lotterybench.methods.base.finetune import finetuned
+
+        found["finetuned"] = finetuned(
+            trained.encoder, train, train_labels, test, test_labels, classes=classes,
+            mirror=base.mirror, run=f"{run.key}|finetune",
+        )  # fmt: skip
+    return found
 
 
 def _classes(run: Run, base: Base) -> list[int]:
@@ -236,7 +225,8 @@ def _selected(run: Run, base: Base, labels: torch.Tensor) -> tuple[torch.Tensor,
     return renumbered, rows
 
 
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
+    """Return a device with the name of its hardware."""
     if not device.startswith("cuda"):
         return f"{device}: {processor()}"
     import torch

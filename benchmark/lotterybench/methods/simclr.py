@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from lotterybench.methods.base.augment import two_views
 from lotterybench.methods.base.backbones import dimension, encoder, family, seeded
-from lotterybench.methods.base.loop import fit
-from lotterybench.methods.base.shape import Task, Trained
+from lotterybench.methods.base.data import Batch
+from lotterybench.methods.base.shape import Learner, Schedule, Task
 
 
 def train(
@@ -19,38 +19,29 @@ def train(
     temperature: float = 0.5,
     batch: int = 128,
     smallest: float = 0.2,
-) -> Trained:
+) -> Learner:
     """Train a backbone without labels; the projector is thrown away.
 
     `smallest` is the least part of the image's area that a view shows. Optimiser and weight decay
-    are the backbone's own. `images_seen` counts both views. Raises `Diverged`, and `BadRequest`
-    or `UnknownName` for impossible settings.
+    are the backbone's own. Raises `UnknownName` for the backbone.
     """
     kind = family(backbone)
     body = encoder(backbone, task)
     with seeded(task.stream("head")):
         projector = SimCLRProjectionHead(dimension(body), dimension(body), 64)
     projector.to(task.device)
-    contrast = NTXentLoss(temperature)
-    augment = task.generator("augment")
+    contrast = NTXentLoss(temperature, gather_distributed=True)
 
-    def step(rows: Tensor) -> Tensor:
-        views = two_views(
-            task.images[rows], mirror=task.mirror, generator=augment, smallest=smallest
-        )
+    def loss(batch: Batch) -> Tensor:
+        views = two_views(batch.images, mirror=task.mirror, draws=batch.draws, smallest=smallest)
         first, second = projector(body(views)).chunk(2)
-        loss: Tensor = contrast(first, second)
-        return loss
+        found: Tensor = contrast(first, second)
+        return found
 
-    seen = fit(
-        nn.Sequential(body, projector),
-        task.rows,
-        step,
-        epochs=epochs,
-        lr=lr,
-        batch=batch,
-        optimiser=kind.optimiser,
-        weight_decay=kind.weight_decay,
-        order=task.generator("order"),
+    return Learner(
+        encoder=body,
+        net=nn.Sequential(body, projector),
+        loss=loss,
+        schedule=Schedule(epochs, lr, batch, kind.optimiser, kind.weight_decay),
+        views=2,
     )
-    return Trained(body, None, 2 * seen)

@@ -5,8 +5,9 @@ from torch import Tensor, nn
 
 from lotterybench.methods.base.augment import crop
 from lotterybench.methods.base.backbones import dimension, encoder, family, seeded
-from lotterybench.methods.base.loop import fit
-from lotterybench.methods.base.shape import Task, Trained
+from lotterybench.methods.base.data import Batch
+from lotterybench.methods.base.mixing import mixed
+from lotterybench.methods.base.shape import Learner, Schedule, Task
 
 
 def train(
@@ -17,34 +18,44 @@ def train(
     backbone: str,
     batch: int = 64,
     smoothing: float = 0.1,
-) -> Trained:
-    """Train a backbone and a linear classifier on the labels of the task's rows.
+    weight_decay: float | None = None,
+    width: float = 1.0,
+    strength: float = 1.0,
+    mixup: float = 0.0,
+) -> Learner:
+    """Train a backbone and a linear classifier on the labels.
 
-    Images are shifted by up to an eighth of their side. Optimiser and weight decay are the
-    backbone's own. Raises `Diverged`, and `BadRequest` or `UnknownName` for impossible settings.
+    Images are shifted by up to an eighth of their side, times `strength`. `mixup` is the alpha of
+    the Beta distribution that mixes each batch with itself (Zhang et al. 2018), 0 for none.
+    `width` scales the backbone's channels. Optimiser and, unless given, weight decay are the
+    backbone's own. Raises `UnknownName` for the backbone.
     """
     kind = family(backbone)
-    body = encoder(backbone, task)
+    body = encoder(backbone, task, width)
     with seeded(task.stream("head")):
         classifier = nn.Linear(dimension(body), task.classes)
     classifier.to(task.device)
-    pad = task.images.shape[-1] // 8
-    augment = task.generator("augment")
+    pad = round(strength * task.data.shape[-1] / 8)
+    blend = task.stream("mixup")
 
-    def step(rows: Tensor) -> Tensor:
-        images = crop(task.images[rows], pad=pad, mirror=task.mirror, generator=augment)
+    def loss(batch: Batch) -> tuple[Tensor, Tensor]:
+        images = crop(batch.images, pad=pad, mirror=task.mirror, draws=batch.draws)
+        if mixup == 0:
+            logits = classifier(body(images))
+            return F.cross_entropy(logits, batch.labels, label_smoothing=smoothing), logits
+        images, share = mixed(images, mixup, blend, batch.step)
         logits = classifier(body(images))
-        return F.cross_entropy(logits, task.labels[rows], label_smoothing=smoothing)
+        own, other = (
+            F.cross_entropy(logits, labels, label_smoothing=smoothing)
+            for labels in (batch.labels, batch.labels.flip(0))
+        )
+        return share * own + (1 - share) * other, logits
 
-    seen = fit(
-        nn.Sequential(body, classifier),
-        task.rows,
-        step,
-        epochs=epochs,
-        lr=lr,
-        batch=batch,
-        optimiser=kind.optimiser,
-        weight_decay=kind.weight_decay,
-        order=task.generator("order"),
+    decay = kind.weight_decay if weight_decay is None else weight_decay
+    return Learner(
+        encoder=body,
+        net=nn.Sequential(body, classifier),
+        loss=loss,
+        schedule=Schedule(epochs, lr, batch, kind.optimiser, decay),
+        classifier=classifier,
     )
-    return Trained(body, classifier, seen)

@@ -8,7 +8,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
+
+from lotterybench.methods.base.draws import Draws
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, rounded as in torchvision
 
@@ -22,14 +24,13 @@ def normalise(images: Tensor) -> Tensor:
     return images.float().mul_(4 / 255).sub_(2)
 
 
-def crop(images: Tensor, *, pad: int, mirror: bool, generator: Generator) -> Tensor:
+def crop(images: Tensor, *, pad: int, mirror: bool, draws: Draws) -> Tensor:
     """Shift every image by up to `pad` pixels each way, mirror half of them, and normalise.
 
     uint8 (n, C, H, W) to float (n, C, H, W); what moves in from outside is black.
     """
-    count, device = len(images), images.device
-    top, left = torch.randint(2 * pad + 1, (2, count), generator=generator, device=device)
-    mirrored = _uniform(count, 0, 1, generator) < (0.5 if mirror else 0.0)
+    top, left = draws.integers(2 * pad + 1, before=2)
+    mirrored = draws.chance(0.5 if mirror else 0.0)
     return normalise(crop_at(images, pad, top, left, mirrored))
 
 
@@ -49,25 +50,54 @@ def crop_at(images: Tensor, pad: int, top: Tensor, left: Tensor, mirrored: Tenso
 
 
 def two_views(
-    images: Tensor, *, mirror: bool, generator: Generator, smallest: float = 0.2
+    images: Tensor,
+    *,
+    mirror: bool,
+    draws: Draws,
+    smallest: float = 0.2,
+    strength: float = 1.0,
+    solarised: float = 0.0,
 ) -> Tensor:
     """Return two random views of every image, all first views before all second ones.
 
     uint8 (n, C, H, W) to normalised float (2n, C, H, W). Random resized crop of `smallest` to all
-    of the area, mirror, colour jitter .4/.4/.4/.1 with probability .8, grey with probability .2,
-    no blur: the CIFAR recipe of Chen et al. 2020, appendix B.9, but for its least area. One-channel
-    images have no colour: of the jitter, brightness and contrast remain. Its order is fixed,
-    where torchvision shuffles it; a side that would leave the image is cut, not drawn again.
+    of the area, mirror, colour jitter .4/.4/.4/.1 times `strength` with probability .8, grey with
+    probability .2, no blur: the CIFAR recipe of Chen et al. 2020, appendix B.9, but for its least
+    area. Of second views a part `solarised` is solarised, as in BYOL's (Grill et al. 2020).
+    One-channel images have no colour: of the jitter, brightness and contrast remain. Its order is
+    fixed, where torchvision shuffles it; a side that would leave the image is cut, not drawn again.
     """
     views = images.repeat(2, 1, 1, 1)
-    count = len(views)
-    area = _uniform(count, smallest, 1, generator)
-    ratio = _uniform(count, math.log(3 / 4), math.log(4 / 3), generator).exp()
-    sides = torch.stack(((area * ratio).sqrt(), (area / ratio).sqrt()), dim=1).clamp(max=1)
-    centre = (1 - sides) * _uniform(2 * count, -1, 1, generator).view(count, 2)
-    mirrored = _uniform(count, 0, 1, generator) < (0.5 if mirror else 0.0)
+    centre, sides = boxes(draws, smallest)
+    mirrored = draws.chance(0.5 if mirror else 0.0, views=2)
     views = resized_crop(views.float().mul_(1 / 255), centre, sides, mirrored)
-    return _jitter(views, generator).sub_(0.5).mul_(4)
+    views = _jitter(views, draws, strength)
+    if solarised:
+        second = views[len(images) :]
+        chosen = draws.chance(solarised)
+        views = torch.cat((views[: len(images)], torch.where(_each(chosen), solar(second), second)))
+    return views.sub_(0.5).mul_(4)
+
+
+def boxes(draws: Draws, smallest: float, views: int = 2) -> tuple[Tensor, Tensor]:
+    """Draw crop boxes: centre and sides (views · n, 2), as `resized_crop` takes them.
+
+    Areas are uniform from `smallest` to 1, ratios log-uniform from 3/4 to 4/3.
+    """
+    area = draws.uniform(smallest, 1, views=views)
+    ratio = draws.uniform(math.log(3 / 4), math.log(4 / 3), views=views).exp()
+    sides = torch.stack(((area * ratio).sqrt(), (area / ratio).sqrt()), dim=1).clamp(max=1)
+    return (1 - sides) * draws.uniform(-1, 1, views=views, after=2), sides
+
+
+def one_view(images: Tensor, *, mirror: bool, draws: Draws, smallest: float = 0.2) -> Tensor:
+    """Return a random resized crop of every image, mirrored or not, normalised; no colours change.
+
+    The augmentation of MAE (He et al. 2022, appendix A.1).
+    """
+    centre, sides = boxes(draws, smallest, views=1)
+    mirrored = draws.chance(0.5 if mirror else 0.0)
+    return resized_crop(images.float().mul_(1 / 255), centre, sides, mirrored).sub_(0.5).mul_(4)
 
 
 def resized_crop(images: Tensor, centre: Tensor, sides: Tensor, mirrored: Tensor) -> Tensor:
@@ -84,20 +114,25 @@ def resized_crop(images: Tensor, centre: Tensor, sides: Tensor, mirrored: Tensor
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _jitter(images: Tensor, generator: Generator) -> Tensor:
-    """Jitter the colours of 80 % of the images and grey 20 % of them; floats in [0, 1]."""
-    count = len(images)
-    chosen = _uniform(count, 0, 1, generator) < 0.8
-    factor = _uniform(3 * count, 0.6, 1.4, generator).view(3, count)
+def _jitter(images: Tensor, draws: Draws, strength: float) -> Tensor:
+    """Jitter the colours of 80 % of the views and grey 20 % of them; floats in [0, 1]."""
+    chosen = draws.chance(0.8, views=2)
+    factor = draws.uniform(1 - 0.4 * strength, 1 + 0.4 * strength, views=2, before=3)
     factor = torch.where(chosen, factor, 1.0)
     images = brightness(images, factor[0])
     images = contrast(images, factor[1])
     if images.shape[1] == 1:
         return images
     images = saturation(images, factor[2])
-    images = hue(images, torch.where(chosen, _uniform(count, -0.1, 0.1, generator), 0.0))
-    greyed = _uniform(count, 0, 1, generator) < 0.2
+    turn = draws.uniform(-0.1 * strength, 0.1 * strength, views=2)
+    images = hue(images, torch.where(chosen, turn, 0.0))
+    greyed = draws.chance(0.2, views=2)
     return torch.where(_each(greyed), grey(images), images)
+
+
+def solar(images: Tensor) -> Tensor:
+    """Invert what is brighter than half, of float images in [0, 1]."""
+    return torch.where(images < 0.5, images, 1 - images)
 
 
 def grey(images: Tensor) -> Tensor:
@@ -147,7 +182,3 @@ def hue(images: Tensor, turn: Tensor) -> Tensor:
 def _each(values: Tensor) -> Tensor:
     """Shape one value per image for broadcasting over (n, C, H, W)."""
     return values.view(-1, 1, 1, 1)
-
-
-def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
-    return torch.rand(count, generator=generator, device=generator.device) * (high - low) + low

@@ -210,9 +210,9 @@ def build(name: str, *, in_chans: int, size: int, seed: int) -> nn.Module:
     return model.to(memory_format=found.memory_format)
 
 
-def encoder(name: str, task: Task) -> nn.Module:
+def encoder(name: str, task: Task, width: float = 1.0) -> nn.Module:
     """Build an encoder for a task's images, on its device, from its stream `init`."""
-    _, in_chans, _, size = task.images.shape
+    in_chans, _, size = task.data.shape
     model = build(name, in_chans=in_chans, size=size, seed=task.stream("init"))
     return model.to(task.device)
 

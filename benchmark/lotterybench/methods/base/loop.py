@@ -1,77 +1,166 @@
 """The one training loop: shuffled batches, warm-up and cosine, whatever the objective."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from timm.optim._optim_factory import create_optimizer_v2
-from torch import Generator, Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor, nn
 
 from lotterybench.errors import BadRequest
+from lotterybench.methods.base import checkpoint
+from lotterybench.methods.base.data import Batch, Share, batch_sizes
+from lotterybench.methods.base.draws import Draws
+from lotterybench.methods.base.observe import Observer
+from lotterybench.methods.base.shape import Epoch, Learner, Schedule, Task, Trained
 
+FUSED = {"sgd", "momentum", "adam", "adamw"}  # torch's own; timm's others refuse the option
 WARM_UP = 0.1  # of all steps, so that a shorter training ends its decay on time
+
+
+ALONE = Share()
 
 
 class Diverged(ValueError):
     """The training loss is no longer a finite number."""
 
 
-def fit(
-    net: nn.Module,
-    rows: Tensor,
-    step: Callable[[Tensor], Tensor],
-    *,
-    epochs: int,
-    lr: float,
-    batch: int,
-    optimiser: str,
-    weight_decay: float,
-    order: Generator,
-) -> int:
-    """Train `net` in place for `epochs` passes over `rows`, and return the rows passed.
+@dataclass(frozen=True)
+class Engine:
+    """How a training is carried out; none of it is the method's.
 
-    `rows` is int64 (n,); each batch of it, reshuffled per epoch by `order`, goes to `step`, which
-    returns the loss. `optimiser` is one of timm's names (`sgd` is Nesterov's with momentum .9);
-    biases and norms do not decay. Raises `Diverged` after an epoch whose loss was not finite, and
-    `BadRequest` for no epochs or fewer than two rows, of which batch norms can make nothing.
+    `precision` bf16 computes forward passes in bfloat16 (weights stay float32). `compiled` runs
+    the objective through torch.compile. `checkpoint` is a file in which the training is kept
+    about every `every` seconds and from which it goes on. `share` is this process's part.
     """
-    if epochs < 1 or len(rows) < 2:
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compiled: bool = False
+    checkpoint: Path | None = None
+    every: float = 60.0
+    observers: Sequence[Observer] = ()
+    share: Share = ALONE
+
+
+def train(task: Task, made: Learner | Trained, engine: Engine | None = None) -> Trained:
+    """Train what a method has made ready; what is trained already is returned as it is.
+
+    Raises `Diverged` after an epoch whose loss was not finite, and `BadRequest` for no epochs or
+    fewer than two images, of which batch norms can make nothing.
+    """
+    if isinstance(made, Trained):
+        return made
+    with _own_randomness(task):
+        curve = _fit(task, made, engine or Engine())
+    seen = made.schedule.epochs * task.data.count * made.views
+    return Trained(made.encoder, made.classifier, seen, tuple(curve))
+
+
+def _fit(task: Task, learner: Learner, engine: Engine) -> list[Epoch]:
+    plan, count = learner.schedule, task.data.count
+    if plan.epochs < 1 or count < 2:
         raise BadRequest(
-            f"{epochs} epochs of {len(rows)} images; take at least 1 epoch of 2 images"
+            f"{plan.epochs} epochs of {count} images; take at least 1 epoch of 2 images"
         )
-    sizes = batch_sizes(len(rows), batch)
-    steps = epochs * len(sizes)
-    optimizer = create_optimizer_v2(
-        net, opt=optimiser, lr=lr, weight_decay=weight_decay, momentum=0.9, fused=True
-    )
-    schedule = LambdaLR(optimizer, lambda done: warm_cosine(done, steps))
-    net.train()
-    for epoch in range(epochs):
-        shuffled = rows[torch.randperm(len(rows), generator=order, device=rows.device)]
-        total = torch.zeros((), device=rows.device)
-        for part in torch.split(shuffled, sizes):
+    per_epoch = len(batch_sizes(count, plan.batch))
+    steps = plan.epochs * per_epoch
+    optimizer = make_optimizer(learner.net, plan)
+    objective = _objective(learner, engine)
+    order, augment = task.generator("order"), task.generator("augment")
+    place = checkpoint.load(engine.checkpoint, task, learner.net, optimizer)
+    curve, total, skip = place.curve, place.total, place.batches
+    saved = time.monotonic()
+    learner.net.train()
+    for epoch in range(place.epoch, plan.epochs):
+        began = order.get_state()
+        batches = task.data.epoch(epoch, plan.batch, order, engine.share, skip)
+        for number, (images, labels, rows, whole) in enumerate(batches, skip):
+            part = engine.share.of(whole)
+            draws = Draws(augment, whole, part)
+            batch = Batch(images, labels, rows, draws, epoch, epoch * per_epoch + number, steps)
+            rate = plan.lr * warm_cosine(batch.step, steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
             optimizer.zero_grad()
-            loss = step(part)
+            loss, outputs = objective(batch)
             loss.backward()  # type: ignore[no-untyped-call]
+            if learner.after_backward is not None:
+                learner.after_backward(batch)
+            if plan.clip is not None:
+                nn.utils.clip_grad_norm_(learner.net.parameters(), plan.clip, foreach=True)
+            for observer in engine.observers:
+                observer.batch(epoch, rows, outputs)
             optimizer.step()
-            schedule.step()
-            total += loss.detach()
-        if not math.isfinite(total.item()):  # one look per epoch: each waits for the device
-            raise Diverged(f"the loss was not finite in epoch {epoch + 1} of {epochs} (lr {lr:g})")
-    net.eval()
-    return epochs * len(rows)
+            if learner.after_step is not None:
+                learner.after_step(batch)
+            total = total + loss.detach()
+            if engine.checkpoint is not None and time.monotonic() - saved >= engine.every:
+                here = checkpoint.Place(epoch, number + 1, total, curve)
+                checkpoint.save(engine.checkpoint, task, learner.net, optimizer, here, began)
+                saved = time.monotonic()
+        mean = total.item() / per_epoch  # one look per epoch: each waits for the device
+        if not math.isfinite(mean):
+            raise Diverged(
+                f"the loss was not finite in epoch {epoch + 1} of {plan.epochs} (lr {plan.lr:g})"
+            )
+        curve.append(Epoch(epoch + 1, mean, rate))
+        total, skip = torch.zeros_like(total), 0
+        _show(learner, engine.observers, epoch)
+    learner.net.eval()
+    return curve
 
 
-def batch_sizes(count: int, batch: int) -> list[int]:
-    """Split `count` rows into batches; a rest below a quarter batch joins the last whole one.
+def make_optimizer(net: nn.Module, plan: Schedule) -> torch.optim.Optimizer:
+    """Return timm's optimiser over the parameters of `net` that want a gradient."""
+    settings: dict[str, Any] = {"lr": plan.lr, "weight_decay": plan.weight_decay, "momentum": 0.9}
+    if plan.optimiser in FUSED:
+        settings["fused"] = True
+    made: torch.optim.Optimizer = create_optimizer_v2(net, opt=plan.optimiser, **settings)
+    return made
 
-    A batch norm over very few images would be noise.
+
+def _objective(learner: Learner, engine: Engine) -> Callable[[Batch], tuple[Tensor, Tensor | None]]:
+    """Return the learner's loss as (loss, outputs or None), in the engine's precision."""
+    loss = torch.compile(learner.loss) if engine.compiled else learner.loss
+    kind = next(learner.net.parameters()).device.type
+
+    def objective(batch: Batch) -> tuple[Tensor, Tensor | None]:
+        with torch.autocast(kind, torch.bfloat16, enabled=engine.precision == "bf16"):
+            found = loss(batch)
+        if isinstance(found, Tensor):
+            return found, None
+        return found[0], found[1].detach()
+
+    return objective
+
+
+@torch.no_grad()
+def _show(learner: Learner, observers: Sequence[Observer], epoch: int) -> None:
+    """Let observers see the network in evaluation mode."""
+    if observers:
+        learner.net.eval()
+        for observer in observers:
+            observer.epoch(epoch, learner.encoder, learner.classifier)
+        learner.net.train()
+
+
+@contextmanager
+def _own_randomness(task: Task) -> Iterator[None]:
+    """Let torch's global generators start at the task's stream `net`, and restore them.
+
+    Dropout, stochastic depth and masks draw from them.
     """
-    whole, rest = divmod(count, batch)
-    if whole and 0 < rest < batch / 4:
-        return [batch] * (whole - 1) + [batch + rest]
-    return [batch] * whole + [rest] * (rest > 0)
+    cuda = [task.device] if task.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(task.stream("net"))
+        yield
 
 
 def warm_cosine(done: int, steps: int) -> float:

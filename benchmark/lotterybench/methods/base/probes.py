@@ -127,3 +127,14 @@ def effective_rank(bank: Tensor) -> float:
     if total < 1e-12:
         return 0.0
     return float(torch.special.entr(values / total).sum().exp())
+
+
+@torch.no_grad()
+def feature_spread(bank: Tensor) -> float:
+    """Return how far normalised features (n, d) lie apart: √d times their mean deviation, 0 to 1.
+
+    0 where all point the same way; about 1 where directions are spread over the whole sphere
+    (Chen and He 2021, figure 2).
+    """
+    directions = F.normalize(bank.double())
+    return float(directions.std(0, correction=0).mean() * directions.shape[1] ** 0.5)

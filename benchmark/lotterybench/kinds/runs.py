@@ -1,0 +1,131 @@
+"""A planned run, how it is carried out here, and the result of its attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotterybench.provenance import code_digest, versions
+from lotterybench.records import Subset
+from lotterybench.results import scope
+from lotterybench.trials import Configuration, Cost, Curve, Result, Status, Track, run_key
+
+CODE = ("methods/**/*.py", "kinds/*.py")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One planned run: a configuration and a seed on full data (subset None) or on a subset."""
+
+    track: Track
+    subset: Subset | None
+    positions: NDArray[np.int64] | None
+    base_digest: str
+    configuration: Configuration
+    seed: int
+
+    @property
+    def arm(self) -> Literal["full", "subset"]:
+        """Which arm of the comparison the run belongs to."""
+        return "full" if self.subset is None else "subset"
+
+    @property
+    def scope(self) -> Literal["full", "subset"]:
+        """Which test images count: all, or those of the subset's classes."""
+        return scope(self.track, self.subset)
+
+    @property
+    def data_digest(self) -> str:
+        """What the seeds of the run's random numbers depend on, of the data."""
+        return self.base_digest if self.subset is None else self.subset.data_digest()
+
+    @property
+    def key(self) -> str:
+        """The key under which the run is planned and its result is found again."""
+        entry = self.configuration
+        return run_key(
+            self.track.name, self.track.version, self.arm, self.data_digest, entry.name,
+            entry.method, entry.config, self.seed,
+        )  # fmt: skip
+
+    def __str__(self) -> str:
+        where = self.subset.ref if self.subset else "full"
+        return f"{self.configuration.name} on {where}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How runs are carried out here: what may differ between machines without a new plan.
+
+    `checkpoints` is a folder for trainings half done, kept about every `every` seconds.
+    `encoders` is a folder for trained encoders. `precision` None means bf16 on an accelerator
+    and fp32 elsewhere. `own` are methods of the user's, as `FILE.py:NAME`. `shards` is a folder
+    of shards from which training images are streamed, for bases that memory does not hold.
+    """
+
+    checkpoints: Path | None = None
+    every: float = 60.0
+    encoders: Path | None = None
+    precision: Literal["fp32", "bf16"] | None = None
+    compiled: bool = False
+    own: tuple[str, ...] = ()
+    shards: Path | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of a run: a status with its reason, or metrics (per cent, unrounded)."""
+
+    status: Status
+    reason: str | None = None
+    metrics: dict[str, float] | None = None
+    images_seen: int = 0
+    flags: tuple[str, ...] = ()
+    curve: tuple[Curve, ...] = ()
+    precision: str = "fp32"
+
+
+class Done(NamedTuple):
+    """A result, the seconds it took here, and its training's curve."""
+
+    result: Result
+    seconds: float
+    curve: tuple[Curve, ...] = ()
+
+
+def record(run: Run, attempt: Attempt, device: str) -> Result:
+    """Return the result line of a run's attempt on a device, given by its full name."""
+    entry = run.configuration
+    return Result(
+        schema_version=1,
+        track=run.track.name,
+        track_version=run.track.version,
+        track_digest=run.track.digest(),
+        arm=run.arm,
+        scope=run.scope,
+        base_digest=run.base_digest,
+        subset=run.subset.id if run.subset else None,
+        subset_version=run.subset.version if run.subset else None,
+        subset_digest=run.subset.digest if run.subset else None,
+        data_digest=run.data_digest,
+        configuration=entry.name,
+        family=entry.family,
+        method=entry.method,
+        config=entry.config,
+        epochs=int(entry.config.get("epochs", 0)),
+        seed=run.seed,
+        status=attempt.status,
+        reason=attempt.reason,
+        metrics=attempt.metrics or {},
+        flags=list(attempt.flags),
+        precision=attempt.precision,
+        cost=Cost(images_seen=attempt.images_seen, device=device),
+        software=versions("numpy", "torch", "timm", "lightly"),
+        code_digest=code_digest(*CODE),
+        origin="reference",
+        isolation="rerun-unsandboxed",
+    )
