@@ -8,6 +8,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 # CI=true makes rich believe in a terminal.
 os.environ.pop("CI", None)
+# Tests run in as many processes as there are cores; two thread pools on one core stall each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from toys import need, toy_images, write_toy
