@@ -1,0 +1,54 @@
+"""DCL (Yeh et al. 2022): SimCLR whose negatives do not compete with the positive."""
+
+from lightly.loss import DCLLoss
+from lightly.models.modules import SimCLRProjectionHead
+from torch import Tensor, nn
+
+from lotterybench.methods.base.augment import two_views
+from lotterybench.methods.base.backbones import dimension, encoder, seeded
+from lotterybench.methods.base.data import Batch
+from lotterybench.methods.base.plan import in_float32, plan
+from lotterybench.methods.base.shape import Learner, Task
+
+
+def train(
+    task: Task,
+    *,
+    epochs: int,
+    lr: float,
+    backbone: str,
+    batch: int = 128,
+    temperature: float = 0.1,
+    weight_decay: float | None = None,
+    smallest: float = 0.2,
+    strength: float = 1.0,
+) -> Learner:
+    """Train a backbone without labels: SimCLR's views and head, without the positive below.
+
+    The term of the positive pair leaves the loss's denominator, so that easy positives do not
+    damp the gradient of a small batch. `smallest` is the least part of the image's area that a
+    view shows, `strength` scales its colour jitter; both views are global. Optimiser and, unless
+    given, weight decay are the backbone's own. Raises `UnknownName` for the backbone.
+    """
+    body = encoder(backbone, task)
+    width = dimension(body)
+    with seeded(task.stream("head")):
+        projector = SimCLRProjectionHead(width, width, 64)
+    projector.to(task.device)
+    contrast = DCLLoss(temperature, gather_distributed=True)
+
+    def loss(batch: Batch) -> Tensor:
+        views = two_views(
+            batch.images, mirror=task.mirror, draws=batch.draws, smallest=smallest,
+            strength=strength,
+        )  # fmt: skip
+        first, second = projector(body(views)).chunk(2)
+        return in_float32(contrast, first, second)
+
+    return Learner(
+        encoder=body,
+        net=nn.Sequential(body, projector),
+        loss=loss,
+        schedule=plan(backbone, epochs, lr, batch, weight_decay),
+        views=2,
+    )
