@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from lightly.loss import NTXentLoss
+from lightly.loss import DCLLoss, NTXentLoss
+from lightly.loss.vicreg_loss import covariance_loss
 from lightly.models.modules.nn_memory_bank import NNMemoryBankModule
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -13,7 +14,7 @@ from torch import nn
 from lotterybench.errors import UnknownName
 from lotterybench.methods import Task
 from lotterybench.methods.base.backbones import BACKBONES, encoder, family
-from lotterybench.methods.base.contrast import among_batch, among_negatives
+from lotterybench.methods.base.contrast import among_batch, among_negatives, among_views
 from lotterybench.methods.base.data import Batch, Resident
 from lotterybench.methods.base.draws import Draws
 from lotterybench.methods.base.momentum import following, teacher_of
@@ -22,6 +23,7 @@ from lotterybench.methods.mae import Autoencoder, split_patches
 from lotterybench.methods.moco import grouped, shuffled
 from lotterybench.methods.nnclr import nearest
 from lotterybench.methods.supcon import supervised_contrast
+from lotterybench.methods.vicreg import correlated
 
 
 @pytest.fixture
@@ -200,3 +202,20 @@ def test_with_all_patches_kept_it_encodes_as_the_transformer_does(noise, pooling
     tokens = net.encoder.encode(images, idx_keep=everything)
     pooled = vit.fc_norm(tokens.mean(1) if pooling == "avg" else tokens[:, 0])
     torch.testing.assert_close(pooled, vit(images))
+
+
+@pytest.mark.parametrize(("theirs", "decoupled"), [(NTXentLoss, False), (DCLLoss, True)])
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_contrast_among_views_is_lightlys(noise, theirs, decoupled, temperature):
+    """The loss, and its gradient for both views."""
+    first, second = (rows(7, noise).requires_grad_() for _ in range(2))
+    wanted = theirs(temperature)(first, second)
+    want = torch.autograd.grad(wanted, (first, second))
+    found = among_views(first, second, temperature, decoupled)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(torch.autograd.grad(found, (first, second)), want)
+
+
+def test_covariances_are_lightlys(noise):
+    outputs = rows(12, noise)
+    torch.testing.assert_close(correlated(outputs), covariance_loss(outputs))

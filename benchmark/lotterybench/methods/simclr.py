@@ -1,11 +1,11 @@
 """SimCLR (Chen et al. 2020): two views of an image attract, all others of the batch repel."""
 
-from lightly.loss import NTXentLoss
 from lightly.models.modules import SimCLRProjectionHead
 from torch import Tensor, nn
 
 from lotterybench.methods.base.augment import two_views
 from lotterybench.methods.base.backbones import dimension, encoder, seeded
+from lotterybench.methods.base.contrast import among_views
 from lotterybench.methods.base.data import Batch
 from lotterybench.methods.base.plan import in_float32, plan
 from lotterybench.methods.base.shape import Learner, Task
@@ -34,7 +34,6 @@ def train(
     with seeded(task.stream("head")):
         projector = SimCLRProjectionHead(width, width, 64)
     projector.to(task.device)
-    contrast = NTXentLoss(temperature, gather_distributed=True)
 
     def loss(batch: Batch) -> Tensor:
         views = two_views(
@@ -42,7 +41,9 @@ def train(
             strength=strength,
         )  # fmt: skip
         first, second = projector(body(views)).chunk(2)
-        return in_float32(contrast, first, second)
+        return in_float32(
+            lambda one, two: among_views(one, two, temperature, decoupled=False), first, second
+        )
 
     return Learner(
         encoder=body,
