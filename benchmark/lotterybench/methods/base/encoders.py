@@ -1,18 +1,53 @@
-"""Trained encoders as safetensors files that timm loads."""
+"""Trained encoders: what they must be, and as safetensors files that timm loads."""
 
+import json
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from lotterybench.errors import BadRequest
+from lotterybench.methods.base.backbones import build
+from lotterybench.methods.base.shape import Task, Trained
 from lotterybench.storage import staged
+
+
+class BadShape(ValueError):
+    """A method returned what is no encoder or no classifier of the task."""
+
+
+@torch.no_grad()
+def check_shapes(trained: Trained, task: Task) -> None:
+    """Raise `BadShape` unless two images give features (2, d), and those logits (2, classes)."""
+    encoder, classifier = trained.encoder, trained.classifier
+    if not isinstance(encoder, nn.Module) or not isinstance(classifier, nn.Module | None):
+        raise BadShape("a method returns modules: an encoder, and a classifier or None")
+    encoder.eval()
+    found = encoder(torch.zeros(2, *task.data.shape, device=task.device))
+    if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != 2:
+        raise BadShape(f"the encoder maps 2 images to {_said(found)}, not to features (2, d)")
+    if not found.is_floating_point():
+        raise BadShape(f"the encoder's features are {found.dtype}, not floats")
+    if classifier is None:
+        return
+    logits = classifier.eval()(found)
+    if not isinstance(logits, torch.Tensor) or logits.shape != (2, task.classes):
+        raise BadShape(
+            f"the classifier maps 2 features to {_said(logits)}, not to logits (2, {task.classes})"
+        )
+
+
+def _said(found: object) -> str:
+    return str(tuple(found.shape)) if isinstance(found, torch.Tensor) else type(found).__name__
 
 
 def save_encoder(encoder: nn.Module, path: Path, about: dict[str, str]) -> None:
     """Write an encoder's weights under the names that its timm class gives them.
 
-    `timm.models.load_checkpoint(model, path)` reads them; `about` goes into the file's header.
+    `about` goes into the file's header. `load_encoder` reads the file, and so does
+    `timm.models.load_checkpoint(model, path)` for a model of the same shape.
     """
     weights = {
         name: value.detach().to("cpu", memory_format=torch.contiguous_format).clone()
@@ -20,3 +55,25 @@ def save_encoder(encoder: nn.Module, path: Path, about: dict[str, str]) -> None:
     }
     with staged(path) as draft:
         save_file(weights, draft, about)
+
+
+def load_encoder(path: Path) -> nn.Module:
+    """Return the encoder that `--save-encoder` wrote, in evaluation mode, on the CPU.
+
+    Its header says which backbone it is, for images of how many channels and pixels. Raises
+    `BadRequest` for another file, and for a method of one's own, whose shape only its code knows.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {}).get("encoder", "{}"))
+            weights = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise BadRequest(f"{path} is no encoder file: {error}") from None
+    if "backbone" not in about:
+        raise BadRequest(f"{path} does not say which backbone it holds")
+    encoder = build(
+        about["backbone"], in_chans=about["in_chans"], size=about["size"], seed=0,
+        width=about.get("width", 1.0),
+    )  # fmt: skip
+    encoder.load_state_dict(weights)
+    return encoder.eval()
