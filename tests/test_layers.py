@@ -13,6 +13,7 @@ LAYERS = [
     {"sources", "selection", "methods", "tracks"},
     {"build", "shards"},
     {"kinds"},
+    {"executors"},
     {"run", "score"},
     {"leaderboard"},
     {"listing", "publication", "verification"},
@@ -35,7 +36,7 @@ WITHIN = {
     "ranking": [],
 }
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-FAMILIES = {"sources", "selection", "methods", "tracks"}
+FAMILIES = {"sources", "selection", "methods", "tracks", "executors"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -70,7 +71,10 @@ def allowed(importer, family, name):
 
 
 # Files of a family that others of it may import beside its base: steps, not members.
-WORKERS = {"sources": {"known", "naming", "pinned"}}
+WORKERS = {
+    "sources": {"known", "naming", "pinned"},
+    "executors": {"deaths", "devices", "serve", "worker"},
+}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lotterybench.errors import BadRecord, BadRequest, LotteryBenchError
+from lotterybench.errors import BadRecord, BadRequest, BadResults, LotteryBenchError
 from lotterybench.kinds.ranking import reduced
 from lotterybench.manifests import load_subset_manifest
-from lotterybench.results import read
+from lotterybench.results import append, arrange, read, read_curves
 from lotterybench.run import plan
 from lotterybench.tracks import find_track, track
-from lotterybench.trials import Configuration, Seeds, Track
+from lotterybench.trials import Configuration, Curve, Seeds, Track
 
 REFS = ["digits/uniform-10pct@1", "digits/uniform-5-classes@1"]
 SMALL = Track(
@@ -64,8 +64,9 @@ def track_json(folder, track=SMALL):
 
 
 def lines(folder):
-    """Return the content of every results file below a folder."""
-    return {f.name: f.read_bytes() for f in sorted((folder / "results/small").glob("*.jsonl"))}
+    """Return the content of every results file and every file of curves below a folder."""
+    files = sorted((folder / "results/small").glob("*.[jc]*"))
+    return {file.name: file.read_bytes() for file in files if file.suffix in (".jsonl", ".curves")}
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +80,22 @@ def undisturbed(tmp_path_factory):
 
 
 def test_every_run_has_a_line(undisturbed):
-    found = lines(undisturbed)
-    assert list(found) == ["full.jsonl", "uniform-10pct-v1.jsonl", "uniform-5-classes-v1.jsonl"]
     arms = {arm.file.name: arm for arm in plan(SMALL, undisturbed / "results")}
-    for name in found:
+    assert list(arms) == ["full.jsonl", "uniform-10pct-v1.jsonl", "uniform-5-classes-v1.jsonl"]
+    curves = {name.replace("jsonl", "curves") for name in arms}
+    assert set(lines(undisturbed)) == set(arms) | curves
+    for name in arms:
         results = read(undisturbed / "results/small" / name)
         assert [r.key for r in results] == [r.key for r in arms[name].runs]
         assert {r.status for r in results} == {"ok"}
         timings = (undisturbed / "results/small" / name).with_suffix(".timings")
         keys = [json.loads(line)["key"] for line in timings.read_text().splitlines()]
         assert sorted(keys) == sorted(r.key for r in results)
+        drawn = read_curves((undisturbed / "results/small" / name).with_suffix(".curves"))
+        assert list(drawn) == [r.key for r in results]
+        for result in results:
+            assert [line.epoch for line in drawn[result.key]] == [result.epochs] == [1]
+            assert 0 < drawn[result.key][0].loss < 10
 
 
 def test_lines_say_where_they_come_from(undisturbed):
@@ -119,10 +126,13 @@ def test_killed_and_repeated_gives_the_same_bytes(undisturbed, tmp_path):
     kept = file.read_bytes().splitlines()
     with file.open("ab") as out:
         out.write(b'{"arm":"full","base')
+    with file.with_suffix(".curves").open("ab") as out:
+        out.write(b'{"epoch":1,')
     again = run(tmp_path, "--jobs", 2)
     assert again.returncode == 0, again.stderr
     assert "a half-written line was set aside" in again.stdout
     assert (tmp_path / "results/small/full.jsonl.torn").read_bytes() == b'{"arm":"full","base'
+    assert (tmp_path / "results/small/full.curves.torn").read_bytes() == b'{"epoch":1,'
     assert set(kept) <= set(file.read_bytes().splitlines())
     assert lines(tmp_path) == lines(undisturbed)
 
@@ -146,6 +156,115 @@ def test_infra_is_tried_again(undisturbed, tmp_path):
     done = run(tmp_path)
     assert "24 runs, 23 were there, now 1 ok" in done.stdout, done.stderr
     assert lines(tmp_path) == lines(undisturbed)
+
+
+def test_curves_come_out_the_same_however_they_were_written(undisturbed, tmp_path):
+    """Appended in any order, an interrupted attempt's lines before those that count."""
+    small = undisturbed / "results/small"
+    results, drawn = read(small / "full.jsonl"), read_curves(small / "full.curves")
+    file, timings = tmp_path / "full.jsonl", tmp_path / "full.timings"
+    wrong = Curve(key=results[0].key, epoch=1, loss=9.0, lr=9.0)
+    lost = Curve(key="0" * 64, epoch=1, loss=9.0, lr=9.0)
+    file.with_suffix(".curves").write_text(f"{wrong.line()}\n{lost.line()}\n")
+    for result in reversed(results):
+        append(file, result, 0.1, timings, drawn[result.key])
+    arrange(file, SMALL)
+    for suffix in (".jsonl", ".curves"):
+        there = (small / "full").with_suffix(suffix)
+        assert file.with_suffix(suffix).read_bytes() == there.read_bytes()
+    with file.with_suffix(".curves").open("a") as out:
+        out.write("nonsense\n")
+    with pytest.raises(BadResults, match=r"full\.curves line 9 is not a valid curve"):
+        arrange(file, SMALL)
+
+
+LOGGED = """
+import os
+from dataclasses import replace
+from lotterybench.methods.supervised import train
+
+def logged(task, *, epochs, lr, backbone="resnet", batch=32):
+    made = train(task, epochs=epochs, lr=lr, backbone=backbone, batch=batch)
+    def note(batch):
+        with open(os.environ["LOG"], "a") as log:
+            log.write(f"{batch.step}\\n")
+    return replace(made, after_step=note)
+"""
+
+
+@pytest.mark.slow
+def test_killed_in_mid_run_it_goes_on_from_a_checkpoint(tmp_path):
+    """kill -9 of the whole command in one training: the repetition skips the steps that were done.
+
+    The method notes every step that it takes.
+    """
+    from lotterybench.methods.base.own import load_own
+
+    own = f"{tmp_path / 'own.py'}:logged"
+    (tmp_path / "own.py").write_text(LOGGED)
+    entry = Configuration(
+        name="logged", family="supervised/resnet", method=load_own(own),
+        config={"lr": 0.05, "epochs": 30},
+    )  # fmt: skip
+    track = SMALL.model_copy(update={"configurations": [entry, SMALL.configurations[0]]})
+    file = track_json(tmp_path, track)
+
+    def start(out, log):
+        code = (
+            "from pathlib import Path; from lotterybench.kinds import Conduct\n"
+            "from lotterybench.run import run_track\n"
+            f"run_track({str(file)!r}, Path({str(tmp_path / out)!r}) / 'results', subsets=[],"
+            " only=['logged'], seeds=1, device='cpu', jobs=1,"
+            f" conduct=Conduct(own=({own!r},), every=0.05))"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-c", code], env=os.environ | {"LOG": str(tmp_path / log)}
+        )
+
+    def steps(log):
+        return [int(line) for line in (tmp_path / log).read_text().splitlines()]
+
+    assert start("whole", "whole.log").wait(300) == 0
+    first = start("torn", "first.log")
+    kept = tmp_path / "torn/results/small/.checkpoints"
+    deadline = time.monotonic() + 200
+    while not (kept.is_dir() and list(kept.glob("*.safetensors")) and len(steps("first.log")) > 99):
+        assert time.monotonic() < deadline
+        assert first.poll() is None, "ended before it was killed"
+        time.sleep(0.01)
+    first.kill()
+    first.wait()
+    assert lines(tmp_path / "torn") == {}
+    assert start("torn", "second.log").wait(300) == 0
+    assert not kept.exists()
+    everything, second = steps("whole.log"), steps("second.log")
+    assert everything == list(range(len(everything)))
+    assert 0 < second[0] <= steps("first.log")[-1] + 1
+    assert second == everything[second[0] :]
+    assert lines(tmp_path / "torn") == lines(tmp_path / "whole")
+    assert len(lines(tmp_path / "torn")) == 2
+
+
+def test_limits_are_those_of_the_command_line(tmp_path):
+    """Nothing is trained in a tenth of a second: the first run imports torch's models."""
+    done = run(tmp_path, "--full", "--seeds", 1, "--method", "resnet-lr0.05", "--time-limit", 0.1)
+    assert done.returncode == 0, done.stderr
+    assert "1 runs, 0 were there, now 1 timeout" in done.stdout
+    (result,) = read(tmp_path / "results/small/full.jsonl")
+    assert result.reason == "not done after 0.1 s, the time limit"
+    again = run(tmp_path, "--precision", "fp64")
+    assert again.stderr == "error: --precision is 'fp64'; it is fp32 or bf16\n"
+
+
+@pytest.mark.slow
+def test_encoders_are_kept_where_asked_for(tmp_path):
+    done = run(
+        tmp_path, "--full", "--seeds", 1, "--method", "resnet-lr0.05", "--save-encoder", "--jobs", 1
+    )
+    assert done.returncode == 0, done.stderr
+    files = list((tmp_path / "results/small/encoders").iterdir())
+    assert [file.name for file in files] == ["resnet-lr0.05-full-seed0.safetensors"]
+    assert not (tmp_path / "results/small/.checkpoints").exists()
 
 
 @pytest.mark.slow

@@ -74,6 +74,21 @@ def timings_file(results: Path) -> Path:
     return results.with_suffix(".timings")
 
 
+def curves_file(results: Path) -> Path:
+    """Return the training curves of a results file's runs."""
+    return results.with_suffix(".curves")
+
+
+def checkpoints_folder(results: Path) -> Path:
+    """Return where trainings half done are kept, inside a track's results folder."""
+    return results / ".checkpoints"
+
+
+def encoders_folder(results: Path) -> Path:
+    """Return where trained encoders are kept, inside a track's results folder."""
+    return results / "encoders"
+
+
 def templates() -> Path:
     """Return the folder of the site's page templates."""
     return data_root() / "site" / "templates"

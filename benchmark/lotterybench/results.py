@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from lotterybench.errors import BadRecord, BadResults
+from lotterybench.paths import curves_file
 from lotterybench.records import Subset
 from lotterybench.storage import append_line, write_whole
-from lotterybench.trials import Result, Timing, Track
+from lotterybench.trials import Curve, Result, Timing, Track
 
 
 def results_file(folder: Path, subset: Subset | None) -> Path:
@@ -62,22 +63,53 @@ def mend(file: Path) -> Path | None:
     return torn
 
 
-def append(file: Path, result: Result, seconds: float, timings: Path) -> None:
-    """Add a result, and the seconds that it took to the timings beside it."""
+def append(
+    file: Path, result: Result, seconds: float, timings: Path, curve: Sequence[Curve] = ()
+) -> None:
+    """Add a result; before it, beside it, the seconds that it took and its training's curve.
+
+    So a result has both. A run that was interrupted in between has them twice.
+    """
     append_line(timings, Timing(key=result.key, seconds=round(seconds, 3)).line())
+    if curve:
+        append_line(curves_file(file), "\n".join(line.line() for line in curve))
     append_line(file, result.line())
 
 
 def arrange(file: Path, track: Track) -> None:
-    """Put the lines in the order of the track's configurations, then seeds.
+    """Put the lines, and those of the curves, in the order of the track's configurations and seeds.
 
-    Runs end in any order; this makes the finished file the same however it came about.
+    Runs end in any order; this makes the finished files the same however they came about.
     """
     place = {entry.name: index for index, entry in enumerate(track.configurations)}
     there = read(file)
     ordered = sorted(there, key=lambda r: (place[r.configuration], r.seed))
     if ordered != there:
         write_whole(file, "".join(f"{result.line()}\n" for result in ordered).encode())
+    curves = curves_file(file)
+    if curves.is_file():
+        known = read_curves(curves)
+        lines = [line.line() for result in ordered for line in known.get(result.key, [])]
+        content = "".join(f"{line}\n" for line in lines).encode()
+        if content != curves.read_bytes():
+            write_whole(curves, content)
+
+
+def read_curves(file: Path) -> dict[str, list[Curve]]:
+    """Return each run's curve, by its key and in the order of epochs, {} if there is no file.
+
+    Of a repeated epoch the last line counts: it was written by the attempt that has a result.
+    """
+    found: dict[str, dict[int, Curve]] = {}
+    if not file.is_file():
+        return {}
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
+        try:
+            point = Curve.read(line, f"{file} line {number}")
+        except BadRecord as error:
+            raise BadResults(str(error)) from None
+        found.setdefault(point.key, {})[point.epoch] = point
+    return {key: [points[epoch] for epoch in sorted(points)] for key, points in found.items()}
 
 
 def check_joinable(

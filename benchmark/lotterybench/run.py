@@ -1,37 +1,36 @@
-"""Running a track: what is planned and not yet done is done, by worker processes, and appended."""
+"""Running a track: what is planned and not yet done is carried out and appended."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lotterybench.errors import BadRequest, BadResults, LotteryBenchError
-from lotterybench.kinds import Done, Run, execute
+from lotterybench.errors import BadRequest, BadResults
+from lotterybench.executors import Ended, Limits, Terms
+from lotterybench.executors import executor as executors
+from lotterybench.kinds import Conduct, Run
+from lotterybench.kinds.ranks import ranked
 from lotterybench.manifests import find_base, load_subset_manifest
+from lotterybench.methods.base.own import load_own
 from lotterybench.methods.base.recipe import settings_of
-from lotterybench.paths import timings_file, track_file
-from lotterybench.progress import bar
+from lotterybench.paths import (
+    checkpoints_folder,
+    curves_file,
+    encoders_folder,
+    timings_file,
+    track_file,
+)
+from lotterybench.progress import table
 from lotterybench.records import Base, Subset
 from lotterybench.results import append, arrange, check_joinable, mend, read, results_file
-from lotterybench.sources import images
 from lotterybench.storage import locked, write_whole
 from lotterybench.tracks import find_track
 from lotterybench.trials import Result, Track
-
-# Device nodes of NVIDIA, of NVIDIA under WSL, and of AMD.
-ACCELERATORS = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
 
 
 @dataclass(frozen=True)
@@ -97,19 +96,31 @@ def plan(
 def run_track(
     name: str, out: Path, *, subsets: Sequence[str] | None = None, full: bool = True,
     only: Sequence[str] | None = None, seeds: int | None = None, device: str = "auto",
-    jobs: int | None = None,
+    jobs: int | None = None, executor: str | None = None, address: str | None = None,
+    time_limit: float | None = None, memory_limit: float | None = None,
+    conduct: Conduct | None = None, save_encoders: bool = False,
 ) -> Summary:  # fmt: skip
     """Do all planned runs of a track that have no result in `out/<track>/` yet.
 
-    Each worker process uses one thread, so results do not depend on how many there are. May be
-    interrupted in any way and repeated. Raises `Busy` if another process writes the same files. A
-    script that calls this guards it by `if __name__ == "__main__"`, since workers import it.
+    `executor` is `local` for worker processes, of which there are `jobs`, or `ray` for a cluster
+    at `address`; results do not depend on it. Under torchrun, all its processes share each run.
+    One that takes more than `time_limit` seconds or `memory_limit` GiB ends as `timeout` or `oom`.
+    Trainings half done are kept in `out/<track>/.checkpoints/`, and with `save_encoders` the
+    trained ones in `encoders/`, unless `conduct` names other folders.
+
+    May be interrupted in any way and repeated. Raises `Busy` if another process writes the same
+    files. A script that calls this guards it by `if __name__ == "__main__"`, since workers import
+    it.
     """
+    carry_out = executors[executor or ("torchrun" if ranked() else "local")]
     track = find_track(name)
-    device = choose_device(device)
-    arms = plan(track, out, subsets=subsets, full=full, only=only, seeds=seeds)
-    planned = {run.key: arm for arm in arms for run in arm.runs}
     folder = out / track.name
+    conduct = _here(conduct or Conduct(), folder, save_encoders)
+    for where in conduct.own:
+        load_own(where)
+    limits = Limits(_positive("time", time_limit), _positive("memory", memory_limit))
+    terms = Terms(device, jobs, limits, conduct, address)
+    arms = plan(track, out, subsets=subsets, full=full, only=only, seeds=seeds)
     _freeze(track, folder)
     with ExitStack() as locks:
         for arm in arms:
@@ -117,43 +128,65 @@ def run_track(
         torn = [
             aside
             for arm in arms
-            for file in (arm.file, timings_file(arm.file))
+            for file in (arm.file, timings_file(arm.file), curves_file(arm.file))
             if (aside := mend(file)) is not None
         ]
-        done = set()
-        for arm in arms:
-            there = read(arm.file)
-            check_joinable(there, track, arm.subset, arm.file, arm.runs[0].base_digest)
-            done |= {result.key for result in _without_infra(there, arm.file)}
-        todo = [run for arm in arms for run in arm.runs if run.key not in done]
+        todo = [run for arm in arms for run in _missing(arm, track)]
         statuses: dict[str, int] = {}
-        for run, (result, seconds, _) in bar(
-            _work(todo, device, jobs), len(todo), f"running {name}"
-        ):
-            file = planned[run].file
-            append(file, result, seconds, timings_file(file))
-            statuses[result.status] = statuses.get(result.status, 0) + 1
+        file_of = {run.key: arm.file for arm in arms for run in arm.runs}
+        for event in table(carry_out(todo, terms) if todo else (), todo, f"running {track.name}"):
+            if isinstance(event, Ended):
+                result, seconds, curve = event.done
+                file = file_of[event.run.key]
+                append(file, result, seconds, timings_file(file), curve)
+                _forget(conduct.checkpoints, result)
+                statuses[result.status] = statuses.get(result.status, 0) + 1
         for arm in arms:
             if arm.file.is_file():
                 arrange(arm.file, track)
-    return Summary(folder, len(planned), len(planned) - len(todo), statuses, torn)
+        with suppress(OSError):  # not there, or not empty: another process is at work
+            checkpoints_folder(folder).rmdir()
+    return Summary(folder, len(file_of), len(file_of) - len(todo), statuses, torn)
 
 
-def choose_device(device: str) -> str:
-    """Return `cuda` or `cpu` for `auto`; refuse a device that is not there."""
-    # torch takes seconds to import: where no driver's node is, there is nothing to ask it.
-    if device == "cpu" or (device == "auto" and not any(map(Path.exists, ACCELERATORS))):
-        return "cpu"
-    import torch
+def _here(conduct: Conduct, folder: Path, save_encoders: bool) -> Conduct:
+    """Fill in the folders, and make every path one that workers elsewhere understand."""
+    checkpoints = conduct.checkpoints or checkpoints_folder(folder)
+    encoders = conduct.encoders or (encoders_folder(folder) if save_encoders else None)
+    return replace(
+        conduct,
+        checkpoints=checkpoints.resolve(),
+        encoders=encoders and encoders.resolve(),
+        own=tuple(_absolute(where) for where in conduct.own),
+        shards=conduct.shards and conduct.shards.resolve(),
+    )
 
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadRequest(f"device {device!r} cannot be used here ({reason}); try auto") from None
-    return device
+
+def _absolute(own: str) -> str:
+    file, colon, function = own.rpartition(":")
+    return f"{Path(file).resolve()}:{function}" if colon else own
+
+
+def _positive(what: str, limit: float | None) -> float | None:
+    if limit is not None and not limit > 0:
+        raise BadRequest(f"the {what} limit is {limit:g}; it lies above 0")
+    return limit
+
+
+def _missing(arm: Arm, track: Track) -> list[Run]:
+    """Return the runs of an arm that have no result yet."""
+    there = read(arm.file)
+    check_joinable(there, track, arm.subset, arm.file, arm.runs[0].base_digest)
+    done = {result.key for result in _without_infra(there, arm.file)}
+    return [run for run in arm.runs if run.key not in done]
+
+
+def _forget(checkpoints: Path | None, result: Result) -> None:
+    """Remove what is left of a training that has a result: a checkpoint, or a draft of one."""
+    if checkpoints is None or not checkpoints.is_dir() or result.status == "infra":
+        return
+    for rest in checkpoints.glob(f"*{result.key}*"):
+        rest.unlink(missing_ok=True)
 
 
 def _check_track(track: Track, base: Base) -> None:
@@ -193,48 +226,3 @@ def _without_infra(there: list[Result], file: Path) -> list[Result]:
     if len(kept) < len(there):
         write_whole(file, "".join(f"{result.line()}\n" for result in kept).encode())
     return kept
-
-
-def _work(runs: Sequence[Run], device: str, jobs: int | None) -> Iterator[tuple[str, Done]]:
-    """Yield (run key, result) as worker processes finish runs, longest arms first."""
-    if not runs:
-        return
-    for split in ("train", "test"):  # so that workers find the decoded base in the cache
-        images(runs[0].track.base, split)
-    workers = min(len(runs), jobs or (1 if device.startswith("cuda") else os.cpu_count() or 1))
-    context = multiprocessing.get_context("spawn")
-    ear, mouth = context.Pipe(duplex=False)  # closing the mouth tells the workers to leave
-    with ProcessPoolExecutor(workers, context, _start_worker, (ear,)) as pool:
-        futures: dict[Future[Done], str] = {pool.submit(_one, r, device): r.key for r in runs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise LotteryBenchError(
-                "a worker process died (killed, or out of memory); finished runs are kept: "
-                "repeat the command, with fewer --jobs if memory is short"
-            ) from None
-        finally:
-            mouth.close()
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _one(run: Run, device: str) -> Done:
-    return next(execute([run], device))
-
-
-def _start_worker(ear: Connection) -> None:
-    """Use one thread, repeat exactly, and end when the parent process ends or says so."""
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def leave_with_parent() -> None:
-        wait([parent.sentinel, ear])
-        os._exit(1)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()

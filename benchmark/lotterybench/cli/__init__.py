@@ -7,8 +7,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from lotterybench.cli.options import budget_of, settings_of
+from lotterybench.cli.options import Out, budget_of, settings_of
 from lotterybench.cli.output import draw, emit, fidelity_row, notes
+from lotterybench.cli.run import run
+from lotterybench.cli.suite import draw_suite
 from lotterybench.errors import BadRequest, LotteryBenchError
 from lotterybench.progress import shown_by
 
@@ -26,13 +28,12 @@ site_app = typer.Typer(
 app.add_typer(site_app, name="site")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 1."""
     try:
-        with shown_by(draw):
+        with shown_by(draw, draw_suite):
             app()
     except LotteryBenchError as error:
         _fail(str(error))
@@ -167,37 +168,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
-def run(
-    track: Annotated[str, typer.Argument(help="Name of a track, or a track.json.")],
-    subset: Annotated[list[str] | None, typer.Option(help="Only this subset (repeatable).")] = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Full data (with or without --subset).")
-    ] = False,
-    method: Annotated[list[str] | None, typer.Option(help="Only this configuration.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds (default: the track's).")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda …")] = "auto",
-    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
-    out: Out = Path("out/results"),
-) -> None:
-    """Train what a track plans and has no result for; interrupt and repeat as you like."""
-    from lotterybench.run import run_track
-
-    everything = not subset and not full
-    try:
-        summary = run_track(
-            track, out, subsets=None if everything else (subset or []), full=everything or full,
-            only=method, seeds=seeds, device=device, jobs=jobs,
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        raise LotteryBenchError("stopped; repeat the command to continue") from None
-    for file in summary.torn:
-        print(f"a half-written line was set aside in {file}")
-    done = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
-    print(
-        f"{summary.folder}: {summary.planned} runs, "
-        f"{summary.before} were there, now {done or 'none'}"
-    )
+app.command()(run)
 
 
 @app.command()

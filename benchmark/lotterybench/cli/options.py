@@ -1,10 +1,15 @@
-"""Reading options that take more than a type: budgets and settings."""
+"""Options that several commands have, and reading those that take more than a type."""
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
 
 from lotterybench.errors import BadRequest
 from lotterybench.records import Budget
+
+Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 
 
 def budget_of(count: int | None, fraction: float | None, classes: int | None) -> Budget:
@@ -31,3 +36,10 @@ def settings_of(pairs: list[str] | None) -> dict[str, Any]:
         except ValueError:
             found[key] = value
     return found
+
+
+def precision_of(name: str | None) -> Literal["fp32", "bf16"] | None:
+    """Return a precision by its name; None leaves it to the device."""
+    if name not in (None, "fp32", "bf16"):
+        raise BadRequest(f"--precision is {name!r}; it is fp32 or bf16")
+    return cast(Literal["fp32", "bf16"] | None, name)

@@ -87,6 +87,7 @@ class Attempt:
     flags: tuple[str, ...] = ()
     curve: tuple[Curve, ...] = ()
     precision: str = "fp32"
+    data: Literal["resident", "streamed"] = "resident"
 
 
 class Done(NamedTuple):
