@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lotterybench.errors import BadShards, LotteryBenchError
 from lotterybench.kinds.runs import Attempt, Conduct, Done, Run, record
+from lotterybench.kinds.streaming import Folder
 from lotterybench.manifests import find_base
 from lotterybench.methods import Task, Trained, method, stream
 from lotterybench.provenance import processor
@@ -21,17 +24,25 @@ from lotterybench.trials import Curve
 if TYPE_CHECKING:
     import torch
 
+    from lotterybench.methods.base.data import Share
     from lotterybench.methods.base.loop import Engine
+
+# Enters the company of the processes that share a training, and tells this one's part.
+Together = Callable[[], AbstractContextManager["Share | None"]]
 
 LEAST_RANK = 5.0  # effective dimensions of features, below which an encoder has collapsed
 LEAST_SPREAD = 0.01  # of normalised features, where 1 is a direction of its own for each image
+
+
+class Apart(LotteryBenchError):
+    """A fault that not all of the processes that share a training met."""
 
 
 def execute(runs: Sequence[Run], device: str, conduct: Conduct | None = None) -> Iterator[Done]:
     """Do runs one after the other; a fault of a method becomes its result's status."""
     for run in runs:
         start = time.perf_counter()
-        attempt = _attempt(run, device, conduct or Conduct())
+        attempt = attempted(run, device, conduct or Conduct(), nullcontext)
         result = record(run, attempt, device_name(device))
         yield Done(result, time.perf_counter() - start, attempt.curve)
 
@@ -57,27 +68,34 @@ def _tensors(
     import torch
 
     found = images(base, split)
-    pixels = found.pixels if resolution is None else reduced(found.pixels, resolution)
-    channels_first = pixels.transpose(0, 3, 1, 2).copy()  # the cached array is read-only
-    return torch.from_numpy(channels_first).to(device), torch.from_numpy(found.labels).to(device)
+    count, *size, channels = found.pixels.shape
+    sides = size if resolution is None else (resolution, resolution)
+    whole = torch.empty(count, channels, *sides, dtype=torch.uint8, device=device)
+    for start in range(0, count, 4096):  # so that no second copy of all images is ever there
+        pixels = found.pixels[start : start + 4096]
+        small = pixels if resolution is None else reduced(pixels, resolution)
+        whole[start : start + 4096] = torch.from_numpy(small.transpose(0, 3, 1, 2).copy())
+    return whole, torch.from_numpy(found.labels).to(device)
 
 
-def _attempt(run: Run, device: str, conduct: Conduct) -> Attempt:
+def attempted(run: Run, device: str, conduct: Conduct, together: Together) -> Attempt:
     """Train and evaluate; whatever goes wrong is a status with one line of reason.
 
     Images that cannot be read are no run's fault: they end the suite. What the operating system
-    refuses during a run (`infra`) is tried again when the suite is repeated.
+    refuses during a run (`infra`) is tried again when the suite is repeated. `together` surrounds
+    the training alone.
     """
     import torch
 
     from lotterybench.methods.base.loop import Diverged
 
-    for split in SPLITS:
-        _tensors(run.track.base, split, run.track.resolution, device)
+    _readable(run, device, conduct)
     try:
-        trained, precision = _train(run, device, conduct)
-        metrics = _evaluate(run, trained, device)
+        trained, precision = train_run(run, device, conduct, together)
+        metrics = _evaluate(run, trained, device, conduct)
         _keep(run, trained, conduct)
+    except (Apart, BadShards):
+        raise
     except Diverged as error:
         return Attempt("invalid", str(error))
     except (MemoryError, torch.OutOfMemoryError) as error:
@@ -89,7 +107,25 @@ def _attempt(run: Run, device: str, conduct: Conduct) -> Attempt:
     curve = tuple(
         Curve(key=run.key, epoch=line.epoch, loss=line.loss, lr=line.lr) for line in trained.curve
     )
-    return Attempt("ok", None, metrics, trained.images_seen, _flags(metrics), curve, precision)
+    return Attempt(
+        "ok", None, metrics, trained.images_seen, _flags(metrics), curve, precision,
+        "streamed" if conduct.shards else "resident",
+    )  # fmt: skip
+
+
+def _readable(run: Run, device: str, conduct: Conduct) -> None:
+    """Raise for images that cannot be read: `BadData`, `BadShards`."""
+    if conduct.shards is None:
+        for split in SPLITS:
+            _tensors(run.track.base, split, run.track.resolution, device)
+        return
+    base, _ = find_base(run.track.base)
+    folder = Folder(conduct.shards, base)
+    folder.of(run)
+    if run.track.probe != "classifier":
+        folder.whole()
+    if run.track.probe == "finetuned":
+        raise BadShards(f"{run.track.name} fine-tunes, which needs the base in memory, not shards")
 
 
 def _line(error: BaseException) -> str:
@@ -107,38 +143,48 @@ def _flags(metrics: dict[str, float]) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def task_of(run: Run, device: str) -> Task:
-    """Return the training that a run asks for, its images on the device."""
-    from lotterybench.methods.base.data import Resident
+def task_of(run: Run, device: str, conduct: Conduct | None = None) -> Task:
+    """Return the training that a run asks for, its images on the device or streamed to it."""
+    import torch
+
+    from lotterybench.methods.base.data import Data, Resident
 
     base, _ = find_base(run.track.base)
-    pixels, labels = _tensors(base.id, "train", run.track.resolution, device)
-    labels, rows = _selected(run, base, labels)
-    data = Resident(pixels, labels, rows)
+    data: Data
+    if conduct is not None and conduct.shards is not None:
+        data = Folder(conduct.shards, base).training(run, torch.device(device))
+    else:
+        pixels, labels = _tensors(base.id, "train", run.track.resolution, device)
+        data = Resident(pixels, *_selected(run, base, labels))
     return Task(data, classes=len(_classes(run, base)), mirror=base.mirror, run=run.key)
 
 
-def engine_of(run: Run, device: str, conduct: Conduct) -> Engine:
+def engine_of(run: Run, device: str, conduct: Conduct, share: Share | None = None) -> Engine:
     """Return how a run's training is carried out."""
-    from lotterybench.methods.base.loop import Engine
+    from lotterybench.methods.base.loop import ALONE, Engine
 
     return Engine(
         precision=conduct.precision or ("bf16" if device.startswith("cuda") else "fp32"),
         compiled=conduct.compiled,
         checkpoint=conduct.checkpoints and conduct.checkpoints / f"{run.key}.safetensors",
         every=conduct.every,
+        share=share or ALONE,
     )
 
 
-def _train(run: Run, device: str, conduct: Conduct) -> tuple[Trained, str]:
+def train_run(
+    run: Run, device: str, conduct: Conduct, together: Together = nullcontext
+) -> tuple[Trained, str]:
+    """Train what a run asks for; return it and the precision it was computed in."""
     from lotterybench.methods.base.loop import train
     from lotterybench.methods.base.own import load_own
 
-    for where in conduct.own:
-        load_own(where)
-    entry, task = run.configuration, task_of(run, device)
-    engine = engine_of(run, device, conduct)
-    trained = train(task, method[entry.method](task, **entry.config), engine)
+    with together() as share:
+        for where in conduct.own:
+            load_own(where)
+        entry, task = run.configuration, task_of(run, device, conduct)
+        engine = engine_of(run, device, conduct, share)
+        trained = train(task, method[entry.method](task, **entry.config), engine)
     return trained, engine.precision
 
 
@@ -155,7 +201,7 @@ def _keep(run: Run, trained: Trained, conduct: Conduct) -> None:
         (conduct.checkpoints / f"{run.key}.safetensors").unlink(missing_ok=True)
 
 
-def _evaluate(run: Run, trained: Trained, device: str) -> dict[str, float]:
+def _evaluate(run: Run, trained: Trained, device: str, conduct: Conduct) -> dict[str, float]:
     """Return the track's metrics: per cent, unrounded, and how the frozen features spread.
 
     A classifier is tested on the subset's classes (on all for sample subsets). A frozen encoder
@@ -168,31 +214,54 @@ def _evaluate(run: Run, trained: Trained, device: str) -> dict[str, float]:
 
     base, _ = find_base(run.track.base)
     resolution = run.track.resolution
+    if conduct.shards is not None:
+        folder = Folder(conduct.shards, base)
+        if run.track.probe == "classifier":
+            shown = folder.stream(folder.of(run), "test", resolution, torch.device(device)).once()
+            batches = ((images, labels) for images, labels, _ in shown)
+            return {"accuracy": probes.accuracy_of(trained, batches)}
+        bank, queries = (
+            folder.features(trained.encoder, split, resolution, torch.device(device))
+            for split in SPLITS
+        )
+        return _probed(run, base, *bank, *queries)
     test, test_labels = _tensors(base.id, "test", resolution, device)
     if run.track.probe == "classifier":
         test_labels, rows = _restricted(run, base, test_labels)
         return {"accuracy": probes.accuracy(trained, test[rows], test_labels[rows])}
     train, train_labels = _tensors(base.id, "train", resolution, device)
-    bank = probes.features(trained.encoder, train)
-    queries = probes.features(trained.encoder, test)
-    head = torch.Generator(test.device).manual_seed(stream(run.key, "head"))
-    classes = len(base.class_names)
-    found = {
-        "knn": probes.knn(bank, train_labels, queries, test_labels, classes=classes),
-        "linear": probes.linear_probe(
-            bank, train_labels, queries, test_labels, classes=classes, generator=head
-        ),
-        "effective_rank": probes.effective_rank(queries),
-        "feature_spread": probes.feature_spread(queries),
-    }
+    bank = probes.features(trained.encoder, train), train_labels
+    queries = probes.features(trained.encoder, test), test_labels
+    found = _probed(run, base, *bank, *queries)
     if run.track.probe == "finetuned":
         from lotterybench.methods.base.finetune import finetuned
 
         found["finetuned"] = finetuned(
-            trained.encoder, train, train_labels, test, test_labels, classes=classes,
-            mirror=base.mirror, run=f"{run.key}|finetune",
+            trained.encoder, train, train_labels, test, test_labels,
+            classes=len(base.class_names), mirror=base.mirror, run=f"{run.key}|finetune",
         )  # fmt: skip
     return found
+
+
+def _probed(
+    run: Run, base: Base, bank: torch.Tensor, bank_labels: torch.Tensor, queries: torch.Tensor,
+    labels: torch.Tensor,
+) -> dict[str, float]:  # fmt: skip
+    """Return what the frozen features of the training and test splits are worth."""
+    import torch
+
+    from lotterybench.methods.base import probes
+
+    head = torch.Generator(labels.device).manual_seed(stream(run.key, "head"))
+    classes = len(base.class_names)
+    return {
+        "knn": probes.knn(bank, bank_labels, queries, labels, classes=classes),
+        "linear": probes.linear_probe(
+            bank, bank_labels, queries, labels, classes=classes, generator=head
+        ),
+        "effective_rank": probes.effective_rank(queries),
+        "feature_spread": probes.feature_spread(queries),
+    }
 
 
 def _classes(run: Run, base: Base) -> list[int]:

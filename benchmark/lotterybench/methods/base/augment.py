@@ -5,6 +5,8 @@ image, from the generator they are given, with shapes that never depend on what 
 """
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,19 @@ from torch import Tensor
 from lotterybench.methods.base.draws import Draws
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, rounded as in torchvision
+# A CPU makes views this many pixels at a time (64 views of 32 × 32), so that what one operation
+# leaves is in the core's cache for the next: 1.2 times as fast as a batch of 256 at once.
+CACHED = 2**16
+
+
+class Colours(NamedTuple):
+    """How the colours of each view change, one value a view: (n,), in the order of their use."""
+
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+    greyed: Tensor
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -67,16 +82,28 @@ def two_views(
     One-channel images have no colour: of the jitter, brightness and contrast remain. Its order is
     fixed, where torchvision shuffles it; a side that would leave the image is cut, not drawn again.
     """
-    views = images.repeat(2, 1, 1, 1)
+    count = len(images)
     centre, sides = boxes(draws, smallest)
     mirrored = draws.chance(0.5 if mirror else 0.0, views=2)
-    views = resized_crop(views.float().mul_(1 / 255), centre, sides, mirrored)
-    views = _jitter(views, draws, strength)
-    if solarised:
-        second = views[len(images) :]
-        chosen = draws.chance(solarised)
-        views = torch.cat((views[: len(images)], torch.where(_each(chosen), solar(second), second)))
-    return views.sub_(0.5).mul_(4)
+    colours = _colours(draws, strength, channels=images.shape[1])
+    inverted = draws.chance(solarised) if solarised else None
+    twice = torch.cat((images, images))
+    views = torch.empty(twice.shape, device=images.device)
+    for part in _parts(twice):
+        pixels = twice[part].float().mul_(1 / 255)
+        pixels = resized_crop(pixels, centre[part], sides[part], mirrored[part])
+        views[part] = jitter(pixels, Colours(*(each[part] for each in colours)))
+    if inverted is not None:
+        second = views[count:]
+        second.copy_(torch.where(_each(inverted), solar(second), second))
+    return views
+
+
+def _parts(images: Tensor) -> Iterator[slice]:
+    """Split images into parts of which each fits a CPU's cache."""
+    count, _, height, width = images.shape
+    size = max(1, CACHED // (height * width)) if images.device.type == "cpu" else count
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def boxes(draws: Draws, smallest: float, views: int = 2) -> tuple[Tensor, Tensor]:
@@ -106,40 +133,56 @@ def resized_crop(images: Tensor, centre: Tensor, sides: Tensor, mirrored: Tensor
     `centre` and `sides` are float (n, 2), horizontal before vertical, in units of half the image
     from its middle (so centre 0, sides 1 is the whole image); `mirrored` is bool (n,).
     """
-    affine = images.new_zeros(len(images), 2, 3)
-    affine[:, 0, 0] = torch.where(mirrored, -sides[:, 0], sides[:, 0])
-    affine[:, 1, 1] = sides[:, 1]
-    affine[:, :, 2] = centre
-    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    height, width = images.shape[2:]
+    across = torch.where(mirrored, -sides[:, 0], sides[:, 0])
+    x = across[:, None] * _middles(width, images) + centre[:, :1]
+    y = sides[:, 1:] * _middles(height, images) + centre[:, 1:]
+    # F.affine_grid's numbers, which it would round to bfloat16 where the engine computes in that
+    x, y = x[:, None].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)
+    grid = torch.stack((x, y), dim=3)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _jitter(images: Tensor, draws: Draws, strength: float) -> Tensor:
-    """Jitter the colours of 80 % of the views and grey 20 % of them; floats in [0, 1]."""
+def _middles(side: int, like: Tensor) -> Tensor:
+    """Return where the middles of `side` pixels lie, in units of half the image from its own."""
+    return torch.linspace(-1, 1, side, device=like.device) * (side - 1) / side
+
+
+def _colours(draws: Draws, strength: float, channels: int) -> Colours:
+    """Draw how the colours of two views change; one-channel images have neither hue nor grey."""
     chosen = draws.chance(0.8, views=2)
     factor = draws.uniform(1 - 0.4 * strength, 1 + 0.4 * strength, views=2, before=3)
-    factor = torch.where(chosen, factor, 1.0)
-    images = brightness(images, factor[0])
-    images = contrast(images, factor[1])
-    if images.shape[1] == 1:
-        return images
-    images = saturation(images, factor[2])
+    bright, sharp, deep = torch.where(chosen, factor, 1.0).unbind()
+    if channels == 1:
+        return Colours(bright, sharp, deep, torch.zeros_like(bright), torch.zeros_like(chosen))
     turn = draws.uniform(-0.1 * strength, 0.1 * strength, views=2)
-    images = hue(images, torch.where(chosen, turn, 0.0))
-    greyed = draws.chance(0.2, views=2)
-    return torch.where(_each(greyed), grey(images), images)
+    turn, greyed = torch.where(chosen, turn, 0.0), draws.chance(0.2, views=2)
+    return Colours(bright, sharp, deep, turn, greyed)
+
+
+def jitter(images: Tensor, colours: Colours) -> Tensor:
+    """Change the colours of float images in [0, 1] and normalise them."""
+    images = brightness(images, colours.brightness)
+    images = contrast(images, colours.contrast)
+    if images.shape[1] == 1:
+        return images.sub_(0.5).mul_(4)
+    images = hue(saturation(images, colours.saturation), colours.hue)
+    share = _each(torch.where(colours.greyed, 4.0, 0.0))  # of grey, in units of a normalised pixel
+    return (images * (4 - share)).add_(grey(images).mul_(share).sub_(2))
 
 
 def solar(images: Tensor) -> Tensor:
-    """Invert what is brighter than half, of float images in [0, 1]."""
-    return torch.where(images < 0.5, images, 1 - images)
+    """Invert what is brighter than half, which in normalised images is what is above 0."""
+    return images.abs().neg_()
 
 
 def grey(images: Tensor) -> Tensor:
     """Return the luma of float images: (n, 1, H, W)."""
     if images.shape[1] == 1:
         return images
-    return torch.einsum("nchw,c->nhw", images, images.new_tensor(LUMA)).unsqueeze(1)
+    red, green, blue = images.unbind(1)
+    luma = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+    return luma.unsqueeze(1)
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
@@ -149,7 +192,8 @@ def brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Move each image away from its mean luma by its factor, within [0, 1]."""
-    mean = grey(images).mean(dim=(2, 3), keepdim=True)
+    mean = grey(images.mean(dim=(2, 3), keepdim=True))
+    mean = mean.expand_as(images[:, :1]).contiguous()  # 4 times as fast as lerp with one value
     return torch.lerp(mean, images, _each(factor)).clamp_(0, 1)
 
 
@@ -161,22 +205,20 @@ def saturation(images: Tensor, factor: Tensor) -> Tensor:
 def hue(images: Tensor, turn: Tensor) -> Tensor:
     """Turn the hue of each RGB image in HSV by `turn` (n,), a part of the colour circle.
 
-    Channel k of HSV's inverse is V − C·max(0, min(s, 4 − s, 1)) with s = k + H mod 6, for H in
-    sixths of the circle and k = 5, 3, 1 for red, green and blue.
+    In sixths of the circle, a pixel is 1 + (green + blue − red − least) / chroma from red, on
+    green's side where green ≥ blue. `away` is how far it is from each channel's opposite, and a
+    channel is least + chroma · min(max(away − 1, 0), 1).
     """
     red, green, blue = images.unbind(1)
-    value = images.amax(1)
-    chroma = value - images.amin(1)
-    scale = chroma.clamp(min=1e-12)  # grey pixels: 0 / scale, any hue will do
-    sector = torch.where(
-        value == red,
-        (green - blue) / scale,
-        torch.where(value == green, 2 + (blue - red) / scale, 4 + (red - green) / scale),
-    )
-    start = images.new_tensor((5, 3, 1)).view(1, 3, 1, 1)
-    step = (start + (sector + 6 * turn.view(-1, 1, 1)).unsqueeze(1)).remainder_(6)
-    fall = torch.minimum(step, 4 - step).clamp_(0, 1)
-    return value.unsqueeze(1) - chroma.unsqueeze(1) * fall
+    least = torch.minimum(torch.minimum(red, green), blue)
+    chroma = torch.maximum(torch.maximum(red, green), blue).sub_(least)
+    angle = (green + blue).sub_(red).sub_(least)
+    angle.div_(chroma.clamp(min=1e-12)).add_(1)  # grey pixels: 0 / 1e-12, any hue will do
+    angle.copysign_(green - blue).add_(6 * turn.view(-1, 1, 1))
+    angle.sub_((angle * (1 / 6)).round_(), alpha=6)  # back to -3 … 3
+    away = torch.stack((3 - angle.abs(), (angle + 1).abs_(), (angle - 1).abs_()), dim=1)
+    base = (least - chroma).unsqueeze(1)
+    return torch.addcmul(base, away.clamp_(1, 2), chroma.unsqueeze(1))
 
 
 def _each(values: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from timm.optim._optim_factory import create_optimizer_v2
 from torch import Tensor, nn
 
 from lotterybench.errors import BadRequest
-from lotterybench.methods.base import checkpoint
+from lotterybench.methods.base import checkpoint, ranks
 from lotterybench.methods.base.data import Batch, Share, batch_sizes
 from lotterybench.methods.base.draws import Draws
 from lotterybench.methods.base.observe import Observer
@@ -69,20 +69,25 @@ def _fit(task: Task, learner: Learner, engine: Engine) -> list[Epoch]:
         raise BadRequest(
             f"{plan.epochs} epochs of {count} images; take at least 1 epoch of 2 images"
         )
-    per_epoch = len(batch_sizes(count, plan.batch))
+    sizes, share = batch_sizes(count, plan.batch), engine.share
+    per_epoch = len(sizes)
     steps = plan.epochs * per_epoch
+    ranks.prepare(learner, share, sizes)
     optimizer = make_optimizer(learner.net, plan)
     objective = _objective(learner, engine)
     order, augment = task.generator("order"), task.generator("augment")
     place = checkpoint.load(engine.checkpoint, task, learner.net, optimizer)
     curve, total, skip = place.curve, place.total, place.batches
+    ranks.check_place(place, share)
     saved = time.monotonic()
     learner.net.train()
+    file = engine.checkpoint if share.rank == 0 else None
     for epoch in range(place.epoch, plan.epochs):
         began = order.get_state()
-        batches = task.data.epoch(epoch, plan.batch, order, engine.share, skip)
-        for number, (images, labels, rows, whole) in enumerate(batches, skip):
-            part = engine.share.of(whole)
+        batches = task.data.epoch(epoch, plan.batch, order, share, skip)
+        for number, (*held, whole) in enumerate(batches, skip):
+            part, weight = ranks.taken(learner, share, whole)
+            images, labels, rows = (of[: part.stop - part.start] for of in held)
             draws = Draws(augment, whole, part)
             batch = Batch(images, labels, rows, draws, epoch, epoch * per_epoch + number, steps)
             rate = plan.lr * warm_cosine(batch.step, steps)
@@ -90,6 +95,8 @@ def _fit(task: Task, learner: Learner, engine: Engine) -> list[Epoch]:
                 group["lr"] = rate
             optimizer.zero_grad()
             loss, outputs = objective(batch)
+            if weight != 1:
+                loss = loss * weight
             loss.backward()  # type: ignore[no-untyped-call]
             if learner.after_backward is not None:
                 learner.after_backward(batch)
@@ -100,17 +107,18 @@ def _fit(task: Task, learner: Learner, engine: Engine) -> list[Epoch]:
             optimizer.step()
             if learner.after_step is not None:
                 learner.after_step(batch)
-            total = total + loss.detach()
-            if engine.checkpoint is not None and time.monotonic() - saved >= engine.every:
+            total = total + ranks.mean(loss, share)
+            if file is not None and time.monotonic() - saved >= engine.every:
                 here = checkpoint.Place(epoch, number + 1, total, curve)
-                checkpoint.save(engine.checkpoint, task, learner.net, optimizer, here, began)
+                checkpoint.save(file, task, learner.net, optimizer, here, began)
                 saved = time.monotonic()
         mean = total.item() / per_epoch  # one look per epoch: each waits for the device
         if not math.isfinite(mean):
             raise Diverged(
                 f"the loss was not finite in epoch {epoch + 1} of {plan.epochs} (lr {plan.lr:g})"
             )
-        curve.append(Epoch(epoch + 1, mean, rate))
+        last = plan.lr * warm_cosine((epoch + 1) * per_epoch - 1, steps)
+        curve.append(Epoch(epoch + 1, mean, last))
         total, skip = torch.zeros_like(total), 0
         _show(learner, engine.observers, epoch)
     learner.net.eval()
@@ -129,6 +137,8 @@ def make_optimizer(net: nn.Module, plan: Schedule) -> torch.optim.Optimizer:
 def _objective(learner: Learner, engine: Engine) -> Callable[[Batch], tuple[Tensor, Tensor | None]]:
     """Return the learner's loss as (loss, outputs or None), in the engine's precision."""
     loss = torch.compile(learner.loss) if engine.compiled else learner.loss
+    if engine.share.world > 1:
+        loss = ranks.distributed(learner, loss)
     kind = next(learner.net.parameters()).device.type
 
     def objective(batch: Batch) -> tuple[Tensor, Tensor | None]:

@@ -1,8 +1,14 @@
 """What a trained encoder is worth: accuracy, k-NN and a linear probe of its frozen features.
 
-All return percent as plain floats and draw nothing but what a passed generator gives.
+All return percent as plain floats and draw nothing but what a passed generator gives. What grows
+with the number of images is computed in parts where it is large: features beyond `MAPPED` bytes
+lie in a temporary file, and no step holds many more than `AT_ONCE` numbers besides.
 """
 
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
@@ -12,12 +18,44 @@ from lotterybench.methods.base.augment import normalise
 from lotterybench.methods.base.shape import Trained
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the linear probe, per training image
+MAPPED = 2**28  # bytes of features that are held in memory
+AT_ONCE = 2**26  # numbers of a similarity matrix; 2¹⁶ images against 1,024
+DOUBLES = 2**24  # numbers that a linear probe takes to double precision at once
+NO_CLASSIFIER = "the method has no classifier; use the k-NN or the linear probe"
 
 
 @torch.no_grad()
 def features(encoder: nn.Module, images: Tensor, batch: int = 1024) -> Tensor:
     """Return the encoder's features of uint8 images (n, C, H, W): float (n, d)."""
-    return torch.cat([encoder(normalise(part)) for part in torch.split(images, batch)])
+    rows = torch.split(torch.arange(len(images)), batch)
+    return features_of(encoder, zip(torch.split(images, batch), rows, strict=True), len(images))
+
+
+@torch.no_grad()
+def features_of(encoder: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], count: int) -> Tensor:
+    """Return the features of `count` images that come in batches: float32 (count, d).
+
+    A batch is uint8 images (n, C, H, W) and the rows (n,) of the result that are theirs. More
+    than `MAPPED` bytes lie on the CPU, in a temporary file that memory maps.
+    """
+    held: Tensor | None = None
+    for images, rows in batches:
+        found = encoder(normalise(images))
+        if held is None:
+            held = _room(count, found)
+        held[rows.to(held.device)] = found.to(held.device, torch.float32)
+    if held is None:
+        raise BadRequest("there are no images to take features of")
+    return held
+
+
+def _room(count: int, like: Tensor) -> Tensor:
+    """Return uninitialised float32 (count, d) for features like those of a batch."""
+    size = like.shape[1]
+    if 4 * count * size <= MAPPED:
+        return torch.empty(count, size, device=like.device)
+    with tempfile.TemporaryFile() as file:  # the mapping keeps it until it is gone itself
+        return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(count, size)))
 
 
 @torch.no_grad()
@@ -27,8 +65,21 @@ def accuracy(trained: Trained, images: Tensor, labels: Tensor, batch: int = 1024
     Raises `BadRequest` for a method that has no classifier.
     """
     if trained.classifier is None:
-        raise BadRequest("the method has no classifier; use the k-NN or the linear probe")
+        raise BadRequest(NO_CLASSIFIER)
     return percent(trained.classifier(features(trained.encoder, images, batch)), labels)
+
+
+@torch.no_grad()
+def accuracy_of(trained: Trained, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """Return what `accuracy` does of batches: uint8 images (n, C, H, W) and labels (n,)."""
+    if trained.classifier is None:
+        raise BadRequest(NO_CLASSIFIER)
+    hits, count = 0, 0
+    for images, labels in batches:
+        scores = trained.classifier(trained.encoder(normalise(images)))
+        hits += int((scores.argmax(1) == labels).sum())
+        count += len(labels)
+    return 100 * (hits / count)
 
 
 def percent(scores: Tensor, labels: Tensor) -> float:
@@ -54,15 +105,50 @@ def knn(
     training features (n, d), `queries` the test features (m, d); `chunk` queries are compared at
     a time. A bank smaller than k votes as a whole.
     """
-    bank = F.normalize(bank).T
-    votes = []
-    for part in torch.split(F.normalize(queries), chunk):
-        near = (part @ bank).topk(min(k, len(bank_labels)), dim=1)
-        tally = torch.zeros(len(part), classes, device=part.device)
-        votes.append(
-            tally.scatter_add_(1, bank_labels[near.indices], (near.values / temperature).exp())
-        )
-    return percent(torch.cat(votes), labels)
+    k, device = min(k, len(bank_labels)), bank_labels.device
+    nearest = _nearest if len(bank) * chunk <= AT_ONCE else _nearest_in_parts
+    find = nearest(bank, k)
+    hits = 0
+    for part, names in zip(torch.split(queries, chunk), torch.split(labels, chunk), strict=True):
+        near, places = find(F.normalize(part.to(device)))
+        tally = torch.zeros(len(part), classes, device=device)
+        tally.scatter_add_(1, bank_labels[places], (near / temperature).exp())
+        hits += int((tally.argmax(1) == names).sum())
+    return 100 * (hits / len(labels))
+
+
+Nearest = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def _nearest(bank: Tensor, k: int) -> Nearest:
+    """Return a search for the k largest cosines to a bank, as (cosines, places), each (n, k)."""
+    directions = F.normalize(bank).T
+
+    def find(queries: Tensor) -> tuple[Tensor, Tensor]:
+        near = (queries @ directions.to(queries.device)).topk(k, dim=1)
+        return near.values, near.indices
+
+    return find
+
+
+def _nearest_in_parts(bank: Tensor, k: int) -> Nearest:
+    """Return the same search, by parts of the bank with the k best so far."""
+
+    def find(queries: Tensor) -> tuple[Tensor, Tensor]:
+        best = queries.new_empty(len(queries), 0)
+        places = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
+        start = 0
+        for part in torch.split(bank, max(1, AT_ONCE // 2 // len(queries))):
+            cosines = queries @ F.normalize(part.to(queries.device)).T
+            near = cosines.topk(min(k, len(part)), dim=1)
+            best = torch.cat((best, near.values), 1)
+            places = torch.cat((places, near.indices + start), 1)
+            best, kept = best.topk(min(k, best.shape[1]), dim=1)
+            places = places.gather(1, kept)
+            start += len(part)
+        return best, places
+
+    return find
 
 
 @torch.no_grad()
@@ -80,39 +166,90 @@ def linear_probe(
     The penalty is the one of `PENALTIES` that does best on a tenth of the training features,
     drawn by `generator` (the larger of equals); the probe is then fitted on all of them.
     """
-    shuffled = torch.randperm(len(bank), generator=generator, device=bank.device)
+    shuffled = torch.randperm(len(bank), generator=generator, device=generator.device)
     held, kept = shuffled.tensor_split([max(1, len(bank) // 10)])
-    trial = Ridge(bank[kept], bank_labels[kept], classes)
-    scores = [
-        percent(trial.predict(bank[held], penalty), bank_labels[held]) for penalty in PENALTIES
-    ]
+    trial = Ridge(bank, bank_labels, classes, kept)
+    scores = [_scored(trial, penalty, bank, bank_labels, held) for penalty in PENALTIES]
     best = max(zip(scores, PENALTIES, strict=True))[1]
-    return percent(Ridge(bank, bank_labels, classes).predict(queries, best), labels)
+    return _scored(Ridge(bank, bank_labels, classes), best, queries, labels)
 
 
 class Ridge:
     """Least squares from standardised features to one-hot labels, solved for any penalty.
 
     Minimises |XW − Y|² / n + penalty·|W|² with X standardised and Y centred, by one
-    eigendecomposition in double precision.
+    eigendecomposition in double precision. `rows` of the bank are fitted, or all. What is too
+    large to be had in double precision at once is summed up in parts.
     """
 
-    def __init__(self, bank: Tensor, labels: Tensor, classes: int) -> None:
-        bank = bank.double()
-        target = F.one_hot(labels, classes).double()
-        self.centre, self.offset = bank.mean(0), target.mean(0)
-        spread = bank.std(0, correction=0)
-        self.scale = torch.where(spread > 1e-8, spread, 1.0)  # dead features stay 0
-        x = (bank - self.centre) / self.scale
-        self.eigenvalues, self.axes = torch.linalg.eigh(x.T @ x / len(x))
-        self.projected = self.axes.T @ (x.T @ (target - self.offset)) / len(x)
+    def __init__(
+        self, bank: Tensor, labels: Tensor, classes: int, rows: Tensor | None = None
+    ) -> None:
+        count = len(labels) if rows is None else len(rows)
+        if count * max(bank.shape[1], classes) <= DOUBLES:
+            x, target = next(_pairs(bank, labels, classes, rows, count))
+            self.centre, self.offset = x.mean(0), target.mean(0)
+            spread = x.std(0, correction=0)
+            self.scale = torch.where(spread > 1e-8, spread, 1.0)  # dead features stay 0
+            x = (x - self.centre) / self.scale
+            gram, product = x.T @ x, x.T @ (target - self.offset)
+        else:
+            gram, product = self._summed(bank, labels, classes, rows, count)
+        self.eigenvalues, self.axes = torch.linalg.eigh(gram / count)
+        self.projected = self.axes.T @ product / count
+
+    def _summed(
+        self, bank: Tensor, labels: Tensor, classes: int, rows: Tensor | None, count: int
+    ) -> tuple[Tensor, Tensor]:
+        """Set centre, offset and scale, and return XᵀX and XᵀY, in two passes over parts."""
+        part = max(1, DOUBLES // 4 // max(bank.shape[1], classes))
+        sums = [(x.sum(0), y.sum(0)) for x, y in _pairs(bank, labels, classes, rows, part)]
+        centre, offset = (torch.stack(of).sum(0) / count for of in zip(*sums, strict=True))
+        gram = centre.new_zeros(len(centre), len(centre))
+        product = centre.new_zeros(len(centre), classes)
+        for x, y in _pairs(bank, labels, classes, rows, part):
+            x = x - centre
+            gram.addmm_(x.T, x)
+            product.addmm_(x.T, y - offset)
+        spread = (gram.diagonal() / count).sqrt()
+        self.centre, self.offset = centre, offset
+        self.scale = torch.where(spread > 1e-8, spread, 1.0)
+        return gram / self.scale / self.scale[:, None], product / self.scale[:, None]
 
     def predict(self, queries: Tensor, penalty: float) -> Tensor:
         """Return the scores (m, classes) of features (m, d) under a penalty."""
         weights = self.axes @ (self.projected / (self.eigenvalues.clamp(min=0) + penalty)[:, None])
-        x = (queries.double() - self.centre) / self.scale
+        x = (queries.to(self.centre.device).double() - self.centre) / self.scale
         scores: Tensor = x @ weights + self.offset
         return scores
+
+
+def _pairs(
+    bank: Tensor, labels: Tensor, classes: int, rows: Tensor | None, size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield features and one-hot labels in double precision, `size` rows at a time."""
+    parts: Iterable[tuple[Tensor, Tensor]]
+    if rows is None:
+        parts = zip(torch.split(bank, size), torch.split(labels, size), strict=True)
+    else:
+        parts = ((bank[of.to(bank.device)], labels[of]) for of in torch.split(rows, size))
+    for x, names in parts:
+        yield x.to(names.device).double(), F.one_hot(names, classes).double()
+
+
+def _scored(
+    ridge: Ridge, penalty: float, bank: Tensor, labels: Tensor, rows: Tensor | None = None
+) -> float:
+    """Return the accuracy, in percent, of a fitted probe on features, or on `rows` of them."""
+    count = len(labels) if rows is None else len(rows)
+    wide = max(bank.shape[1], len(ridge.offset))
+    size = count if count * wide <= DOUBLES else max(1, DOUBLES // 4 // wide)
+    hits = 0
+    everything = torch.arange(count, device=labels.device) if rows is None else rows
+    for of in torch.split(everything, size):
+        scores = ridge.predict(bank[of.to(bank.device)], penalty)
+        hits += int((scores.argmax(1) == labels[of]).sum())
+    return 100 * (hits / count)
 
 
 @torch.no_grad()
@@ -122,7 +259,16 @@ def effective_rank(bank: Tensor) -> float:
     It is the exponential of the entropy of the singular values' shares (Roy and Vetterli 2007);
     0 where all features are equal.
     """
-    values = torch.linalg.svdvals((bank - bank.mean(0)).double())
+    if bank.numel() <= DOUBLES:
+        values = torch.linalg.svdvals((bank - bank.mean(0)).double())
+    else:  # the covariance's eigenvalues are their squares
+        parts = torch.split(bank, max(1, DOUBLES // 4 // bank.shape[1]))
+        centre = torch.stack([part.double().sum(0) for part in parts]).sum(0) / len(bank)
+        gram = torch.zeros(len(centre), len(centre), dtype=torch.double, device=bank.device)
+        for part in parts:
+            x = part.double() - centre
+            gram.addmm_(x.T, x)
+        values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
     total = values.sum()
     if total < 1e-12:
         return 0.0
@@ -136,5 +282,14 @@ def feature_spread(bank: Tensor) -> float:
     0 where all point the same way; about 1 where directions are spread over the whole sphere
     (Chen and He 2021, figure 2).
     """
-    directions = F.normalize(bank.double())
-    return float(directions.std(0, correction=0).mean() * directions.shape[1] ** 0.5)
+    if bank.numel() <= DOUBLES:
+        deviation = F.normalize(bank.double()).std(0, correction=0)
+    else:
+        parts = torch.split(bank, max(1, DOUBLES // 4 // bank.shape[1]))
+        sums, squares = bank.new_zeros((2, bank.shape[1]), dtype=torch.double)
+        for part in parts:
+            direction = F.normalize(part.double())
+            sums += direction.sum(0)
+            squares += direction.square().sum(0)
+        deviation = (squares / len(bank) - (sums / len(bank)).square()).clamp(min=0).sqrt()
+    return float(deviation.mean() * bank.shape[1] ** 0.5)
