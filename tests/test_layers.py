@@ -16,7 +16,7 @@ LAYERS = [
     {"executors"},
     {"run", "score"},
     {"leaderboard"},
-    {"listing", "publication", "verification"},
+    {"listing", "publication", "verification", "forecast", "candidates"},
     {"demo"},
     {"cli"},
 ]

@@ -1,17 +1,25 @@
 """The learning-rate sweep behind the tracks' configurations: {1/4, 1, 4} around a centre.
 
-Trains on four fifths of a base's training split and scores on the last fifth; the test split is
-never read. Prints one JSON object per backbone and rate. The tracks' rates were chosen from
+Trains on four fifths of some training rows of a base and scores on the last fifth, by the
+classifier or by the k-NN of frozen features; the test split is never read. Prints one JSON object
+per method, backbone and rate. The tracks' rates were chosen from
 
     OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py digits supervised
     OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py digits simclr
     OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py cifar100 supervised --seeds 1
+
+and the defaults of `lotterybench list methods` from
+
+    OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py cifar10 METHOD… --seeds 1
+
+whose output lies in benchmark/derive/learning_rates/.
 """
 
 import argparse
 import json
 import statistics
 import time
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,66 +29,100 @@ from lotterybench.manifests import find_base
 from lotterybench.methods import Task, method
 from lotterybench.methods.base import probes
 from lotterybench.methods.base.backbones import BACKBONES
-from lotterybench.methods.base.loop import Diverged
+from lotterybench.methods.base.data import Resident
+from lotterybench.methods.base.loop import Diverged, train
 from lotterybench.sources import images
 
 FACTORS = (1 / 4, 1, 4)
-# Side, rows to sweep on (None: all), settings, and the centre for each optimiser.
+SMALL = ["convmixer", "convnext", "mixer", "mobilenet", "repvgg", "resnet", "resnext", "vit"]
+
+
+class Sweep(NamedTuple):
+    """Side in pixels, rows (None: all), settings, backbones, and a centre for each optimiser."""
+
+    side: int
+    rows: int | None
+    settings: dict[str, float]
+    backbones: list[str]
+    centres: dict[str, float]
+
+
 SWEEPS = {
-    ("digits", "supervised"): (8, None, {"epochs": 6, "batch": 32}, {"sgd": 0.2, "adamw": 0.005}),
-    ("digits", "simclr"): (8, None, {"epochs": 6, "batch": 64}, {"sgd": 0.1, "adamw": 0.004}),
-    ("cifar100", "supervised"): (
-        16, 12_500, {"epochs": 8, "batch": 128}, {"sgd": 0.2, "adamw": 0.004},
+    ("digits", "supervised"): Sweep(
+        8, None, {"epochs": 6, "batch": 32}, SMALL, {"sgd": 0.2, "adamw": 0.005}
     ),
-}  # fmt: skip
+    ("digits", "simclr"): Sweep(
+        8, None, {"epochs": 6, "batch": 64}, SMALL, {"sgd": 0.1, "adamw": 0.004}
+    ),
+    ("cifar100", "supervised"): Sweep(
+        16, 12_500, {"epochs": 8, "batch": 128}, SMALL, {"sgd": 0.2, "adamw": 0.004}
+    ),
+}
+# Every other method: 4,000 images to train on, a convolutional net and a transformer.
+DEFAULT = Sweep(
+    32, 5_000, {"epochs": 10, "batch": 128}, ["resnet20", "vit"], {"sgd": 0.12, "adamw": 0.002}
+)
 
 
 def main() -> None:
     """Parse the command line, train, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base")
-    parser.add_argument("method", choices=["supervised", "simclr"])
-    parser.add_argument("--backbones", nargs="+", default=sorted(BACKBONES))
+    parser.add_argument("methods", nargs="+", choices=list(method))
+    parser.add_argument("--backbones", nargs="+", choices=sorted(BACKBONES))
     parser.add_argument("--factors", nargs="+", type=float, default=FACTORS)
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    side, count, settings, centres = SWEEPS[args.base, args.method]
     base = find_base(args.base)[0]
     found = images(base.id, "train")
-    pixels = torch.from_numpy(reduced(found.pixels, side).transpose(0, 3, 1, 2).copy())
-    labels = torch.from_numpy(found.labels)
-    rows = torch.from_numpy(np.random.default_rng(0).permutation(len(labels))[:count])
-    held, kept = rows.tensor_split([len(rows) // 5])
-    for backbone in args.backbones:
-        for factor in args.factors:
-            lr = centres[BACKBONES[backbone].optimiser] * factor
-            scores, seconds = [], []
-            for seed in range(args.seeds):
-                run = f"sweep/{args.base}/{args.method}/{backbone}/{lr}/{seed}"
-                task = Task(pixels, labels, kept, len(base.class_names), base.mirror, run)
-                start = time.perf_counter()
-                scores.append(
-                    score(task, held, args.method, {**settings, "backbone": backbone, "lr": lr})
-                )
-                seconds.append(time.perf_counter() - start)
-            line = {"backbone": backbone, "lr": lr, "scores": scores, "seconds": min(seconds)}
-            line["mean"] = round(statistics.mean(scores), 2)
-            print(json.dumps(line), flush=True)
+    labels = torch.from_numpy(found.labels.copy())
+    for name in args.methods:
+        sweep = SWEEPS.get((args.base, name), DEFAULT)
+        pixels = torch.from_numpy(reduced(found.pixels, sweep.side).transpose(0, 3, 1, 2).copy())
+        rows = torch.from_numpy(np.random.default_rng(0).permutation(len(labels))[: sweep.rows])
+        held, kept = rows.tensor_split([len(rows) // 5])
+        for backbone in args.backbones or sweep.backbones:
+            for factor in args.factors:
+                lr = sweep.centres[BACKBONES[backbone].optimiser] * factor
+                scores, ranks, seconds = [], [], []
+                for seed in range(args.seeds):
+                    run = f"sweep/{args.base}/{name}/{backbone}/{lr}/{seed}"
+                    data = Resident(pixels, labels, kept)
+                    task = Task(data, len(base.class_names), base.mirror, run)
+                    start = time.perf_counter()
+                    settings = {**sweep.settings, "backbone": backbone, "lr": lr}
+                    score, rank = judge(task, held, name, settings)
+                    scores.append(score)
+                    ranks.append(rank)
+                    seconds.append(time.perf_counter() - start)
+                line = {"method": name, "backbone": backbone, "lr": lr, "scores": scores,
+                        "mean": round(statistics.mean(scores), 2), "ranks": ranks,
+                        "seconds": round(min(seconds), 1)}  # fmt: skip
+                print(json.dumps(line), flush=True)
 
 
-def score(task: Task, held: torch.Tensor, name: str, settings: dict[str, object]) -> float:
-    """Train once and return the percentage right on the held-out rows; 0 for a diverged run."""
+def judge(
+    task: Task, held: torch.Tensor, name: str, settings: dict[str, object]
+) -> tuple[float, float]:
+    """Train once; return the percentage right on the held-out rows and the effective rank.
+
+    A run that diverged scores 0.
+    """
     try:
-        trained = method[name](task, **settings)
+        trained = train(task, method[name](task, **settings))
     except Diverged:
-        return 0.0
-    queries, labels = task.images[held], task.labels[held]
-    if trained.classifier is not None:
-        return round(probes.accuracy(trained, queries, labels), 2)
-    bank = probes.features(trained.encoder, task.images[task.rows])
+        return 0.0, 0.0
+    data = task.data
+    assert isinstance(data, Resident)
+    queries, labels = data.images[held], data.labels[held]
     found = probes.features(trained.encoder, queries)
-    return round(probes.knn(bank, task.labels[task.rows], found, labels, classes=task.classes), 2)
+    rank = round(probes.effective_rank(found), 1)
+    if trained.classifier is not None:
+        return round(probes.accuracy(trained, queries, labels), 2), rank
+    bank = probes.features(trained.encoder, data.images[data.rows])
+    knn = probes.knn(bank, data.labels[data.rows], found, labels, classes=task.classes)
+    return round(knn, 2), rank
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def plan(
 
 
 def run_track(
-    name: str, out: Path, *, subsets: Sequence[str] | None = None, full: bool = True,
+    track: str | Track, out: Path, *, subsets: Sequence[str] | None = None, full: bool = True,
     only: Sequence[str] | None = None, seeds: int | None = None, device: str = "auto",
     jobs: int | None = None, executor: str | None = None, address: str | None = None,
     time_limit: float | None = None, memory_limit: float | None = None,
@@ -102,18 +102,19 @@ def run_track(
 ) -> Summary:  # fmt: skip
     """Do all planned runs of a track that have no result in `out/<track>/` yet.
 
-    `executor` is `local` for worker processes, of which there are `jobs`, or `ray` for a cluster
-    at `address`; results do not depend on it. Under torchrun, all its processes share each run.
-    One that takes more than `time_limit` seconds or `memory_limit` GiB ends as `timeout` or `oom`.
-    Trainings half done are kept in `out/<track>/.checkpoints/`, and with `save_encoders` the
-    trained ones in `encoders/`, unless `conduct` names other folders.
+    `track` is a name, a file, or the record itself. `executor` is `local` for worker processes,
+    of which there are `jobs`, or `ray` for a cluster at `address`; results do not depend on it.
+    Under torchrun, all its processes share each run. A run that takes more than `time_limit`
+    seconds or `memory_limit` GiB ends as `timeout` or `oom`. Trainings half done are kept in
+    `out/<track>/.checkpoints/`, and with `save_encoders` the trained ones in `encoders/`,
+    unless `conduct` names other folders.
 
     May be interrupted in any way and repeated. Raises `Busy` if another process writes the same
     files. A script that calls this guards it by `if __name__ == "__main__"`, since workers import
     it.
     """
     carry_out = executors[executor or ("torchrun" if ranked() else "local")]
-    track = find_track(name)
+    track = find_track(track) if isinstance(track, str) else track
     folder = out / track.name
     conduct = _here(conduct or Conduct(), folder, save_encoders)
     for where in conduct.own:

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from lotterybench.cli.options import Out, budget_of, settings_of
+from lotterybench.cli.options import Json, Out, budget_of, settings_of
 from lotterybench.cli.output import draw, emit, fidelity_row, notes
 from lotterybench.cli.run import run
 from lotterybench.cli.suite import draw_suite
@@ -26,8 +26,6 @@ site_app = typer.Typer(
     help="Render the leaderboard site, check it or look at it.", no_args_is_help=True
 )
 app.add_typer(site_app, name="site")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:

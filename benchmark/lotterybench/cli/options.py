@@ -9,6 +9,7 @@ import typer
 from lotterybench.errors import BadRequest
 from lotterybench.records import Budget
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 
 

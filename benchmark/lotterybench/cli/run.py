@@ -1,12 +1,21 @@
 """The command that trains: its options, and its one line of summary."""
 
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lotterybench.cli.options import Out, precision_of
-from lotterybench.errors import LotteryBenchError
+from lotterybench.cli.options import Json, Out, precision_of, settings_of
+from lotterybench.cli.output import emit
+from lotterybench.errors import BadRequest, LotteryBenchError
+
+if TYPE_CHECKING:
+    from lotterybench.forecast import Outlook
 
 
 def run(
@@ -15,7 +24,17 @@ def run(
     full: Annotated[
         bool, typer.Option("--full", help="Full data (with or without --subset).")
     ] = False,
-    method: Annotated[list[str] | None, typer.Option(help="Only this configuration.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this configuration; or FILE.py:NAME, a method of your own."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of your own method."),
+    ] = None,
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="Only tell runs, images and time on this device.")
+    ] = False,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds (default: the track's).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda (all cards), cuda:1 …")] = "auto",
     jobs: Annotated[
@@ -43,23 +62,44 @@ def run(
     shards: Annotated[
         Path | None, typer.Option(help="Stream training images from these shards.")
     ] = None,
+    as_json: Json = False,
     out: Out = Path("out/results"),
 ) -> None:
     """Train what a track plans and has no result for; interrupt and repeat as you like."""
+    from lotterybench.candidates import beside, is_own, standings
     from lotterybench.kinds import Conduct
-    from lotterybench.run import run_track
+    from lotterybench.run import plan, run_track
+    from lotterybench.tracks import find_track
 
+    pool = whole = find_track(track)
+    own = tuple(name for name in method or () if is_own(name))
+    if own:
+        if len(own) < len(method or ()):
+            raise BadRequest("give methods of your own apart from the track's configurations")
+        whole = beside(pool, own, settings_of(settings))
+        method = [entry.name for entry in whole.configurations[len(pool.configurations) :]]
+    elif settings:
+        raise BadRequest("--set goes with a method of your own, as FILE.py:NAME")
     everything = not subset and not full
-    conduct = Conduct(precision=precision_of(precision), compiled=compiled, shards=shards)
+    subsets, full = None if everything else (subset or []), full or everything
+    conduct = Conduct(precision=precision_of(precision), compiled=compiled, shards=shards, own=own)
+    if plan_only:
+        from lotterybench.forecast import outlook
+
+        arms = plan(whole, out, subsets=subsets, full=full, only=method, seeds=seeds)
+        emit_outlook(outlook(arms, device, jobs, conduct), as_json)
+        return
     try:
         summary = run_track(
-            track, out, subsets=None if everything else (subset or []), full=everything or full,
-            only=method, seeds=seeds, device=device, jobs=jobs, executor=executor,
-            address=ray_address, time_limit=time_limit, memory_limit=memory_limit,
-            conduct=conduct, save_encoders=save_encoder,
+            whole, out, subsets=subsets, full=full, only=method, seeds=seeds, device=device,
+            jobs=jobs, executor=executor, address=ray_address, time_limit=time_limit,
+            memory_limit=memory_limit, conduct=conduct, save_encoders=save_encoder,
         )  # fmt: skip
     except KeyboardInterrupt:
         raise LotteryBenchError("stopped; repeat the command to continue") from None
+    if as_json:
+        print(json.dumps(asdict(summary), indent=2, default=str))
+        return
     for file in summary.torn:
         print(f"a half-written line was set aside in {file}")
     done = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
@@ -67,3 +107,22 @@ def run(
         f"{summary.folder}: {summary.planned} runs, "
         f"{summary.before} were there, now {done or 'none'}"
     )
+    for found in standings(pool, whole, summary.folder) if own else ():
+        place = f"place {found.place} of {found.among}" if found.place else "no reference results"
+        print(
+            f"{found.configuration} on {found.arm}: {found.metric} {found.score:.2f} "
+            f"({found.seeds} seeds), {place} by mean {found.metric}"
+        )
+
+
+def emit_outlook(rows: list[Outlook], as_json: bool) -> None:
+    """Print what is left of each arm, and of all."""
+    images, seconds = sum(row.images for row in rows), sum(row.seconds for row in rows)
+    runs, done = sum(row.runs for row in rows), sum(row.done for row in rows)
+    table = [row._asdict() for row in rows]
+    table.append({"arm": "all", "runs": runs, "done": done, "images": images, "seconds": seconds})
+    if not as_json:
+        for line in table:
+            line["time"] = str(timedelta(seconds=round(line.pop("seconds"))))
+            line["images"] = f"{line['images']:,}"
+    emit(table, as_json)

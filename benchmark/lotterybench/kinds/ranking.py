@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -176,6 +177,7 @@ def train_run(
     run: Run, device: str, conduct: Conduct, together: Together = nullcontext
 ) -> tuple[Trained, str]:
     """Train what a run asks for; return it and the precision it was computed in."""
+    from lotterybench.methods.base.encoders import check_shapes
     from lotterybench.methods.base.loop import train
     from lotterybench.methods.base.own import load_own
 
@@ -185,6 +187,7 @@ def train_run(
         entry, task = run.configuration, task_of(run, device, conduct)
         engine = engine_of(run, device, conduct, share)
         trained = train(task, method[entry.method](task, **entry.config), engine)
+        check_shapes(trained, task)
     return trained, engine.precision
 
 
@@ -195,7 +198,17 @@ def _keep(run: Run, trained: Trained, conduct: Conduct) -> None:
     if conduct.encoders is not None:
         where = run.subset.name if run.subset else "full"
         name = f"{run.configuration.name}-{where}-seed{run.seed}.safetensors"
-        about = {"run": run.key, "track": run.track.name, "configuration": run.configuration.line()}
+        base, config = find_base(run.track.base)[0], run.configuration.config
+        shape = {
+            "in_chans": 3 if base.mode == "RGB" else 1,
+            "size": run.track.resolution or base.size[0],
+        }
+        kept = {key: config[key] for key in ("backbone", "width") if key in config}
+        about = {
+            "run": run.key,
+            "configuration": run.configuration.line(),
+            "encoder": json.dumps(shape | kept),
+        }
         save_encoder(trained.encoder, conduct.encoders / name, about)
     if conduct.checkpoints is not None:
         (conduct.checkpoints / f"{run.key}.safetensors").unlink(missing_ok=True)

@@ -47,3 +47,9 @@ def settings_of(name: str) -> list[str]:
         return list(recipe(name).settings)
     parameters = inspect.signature(method[name]).parameters.values()
     return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+
+
+def needed_by(name: str) -> set[str]:
+    """Return the settings that a method added from Python has no default for."""
+    parameters = inspect.signature(method[name]).parameters.values()
+    return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
