@@ -19,6 +19,7 @@ LAYERS = [
     {"listing", "publication", "verification", "forecast", "candidates"},
     {"demo"},
     {"cli"},
+    {"__main__"},
 ]
 # Within a layer these depend on one another, in this order and no other.
 WITHIN = {

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from lotterybench.errors import BadRequest, UnknownName
-from lotterybench.kinds.ranking import LEAST_RANK, LEAST_SPREAD
+from lotterybench.kinds.evaluation import LEAST_RANK, LEAST_SPREAD
 from lotterybench.methods import Task, Trained, method
 from lotterybench.methods.base import probes
 from lotterybench.methods.base.data import Resident

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lotterybench.kinds.ranking import reduced
+from lotterybench.kinds.data import reduced
 from lotterybench.manifests import find_base
 from lotterybench.methods import Task, method
 from lotterybench.methods.base import probes

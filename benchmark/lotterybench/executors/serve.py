@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -25,6 +26,7 @@ def serve(pipe: Connection, device: str, conduct: Conduct, share: float) -> None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.dup2(2, 1)  # what a method prints is no result of the command
     _leave_with_parent()
+    _keep_memory()
     _repeat_exactly(device, share)
     pipe.send(device_name(device))
     while True:
@@ -65,6 +67,21 @@ def _repeat_exactly(device: str, share: float) -> None:
     if device.startswith("cuda"):
         # A run that takes more than its share ends itself, not its neighbours.
         torch.cuda.set_per_process_memory_fraction(share, device)
+
+
+def _keep_memory() -> None:
+    """Let glibc keep freed memory for the next step instead of giving it back to the system.
+
+    It would give back every large activation of every step and have its pages made anew: on two
+    cores, SimCLR on a ResNet of width 16 spends 0.89 of the processor time with this.
+    """
+    threshold, trim = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # no glibc
+        return
+    mallopt(threshold, 2**30)
+    mallopt(trim, 2**31 - 1)
 
 
 def _leave_with_parent() -> None:
