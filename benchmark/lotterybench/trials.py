@@ -99,7 +99,8 @@ class Result(Record):
     """One run: one line of JSON.
 
     `flags` are signs of a collapsed encoder: `low-rank` (fewer than 5 effective dimensions of the
-    test features), `no-spread` (normalised features that hardly differ).
+    test features), `no-spread` (normalised features that hardly differ). `precision` is that of the
+    forward passes in training; `data` says whether images lay on the device or came from shards.
     """
 
     schema_version: Literal[1]
@@ -123,7 +124,8 @@ class Result(Record):
     reason: str | None = None
     metrics: dict[str, float] = {}
     flags: list[str] = []
-    precision: str = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    data: Literal["resident", "streamed"] = "resident"
     cost: Cost
     software: dict[str, str]
     code_digest: Sha256

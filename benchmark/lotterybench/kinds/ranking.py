@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lotterybench.errors import BadShards, LotteryBenchError, NoSpace
 from lotterybench.kinds.data import classes_of, selected, tensors
@@ -126,7 +126,7 @@ def engine_of(run: Run, device: str, conduct: Conduct, share: Share | None = Non
 
 def train_run(
     run: Run, device: str, conduct: Conduct, together: Together = nullcontext
-) -> tuple[Trained, str]:
+) -> tuple[Trained, Literal["fp32", "bf16"]]:
     """Train what a run asks for; return it and the precision it was computed in."""
     from lotterybench.methods.base.encoders import check_shapes
     from lotterybench.methods.base.loop import train

@@ -86,7 +86,7 @@ class Attempt:
     images_seen: int = 0
     flags: tuple[str, ...] = ()
     curve: tuple[Curve, ...] = ()
-    precision: str = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"
     data: Literal["resident", "streamed"] = "resident"
 
 
@@ -124,6 +124,7 @@ def record(run: Run, attempt: Attempt, device: str) -> Result:
         metrics=attempt.metrics or {},
         flags=list(attempt.flags),
         precision=attempt.precision,
+        data=attempt.data,
         cost=Cost(images_seen=attempt.images_seen, device=device),
         software=versions("numpy", "torch", "timm", "lightly"),
         code_digest=code_digest(*CODE),

@@ -1,8 +1,8 @@
 """Training methods to be ranked: the only family that needs torch, imported on first use."""
 
-from lotterybench.methods.base import Method, Task, Trained, method, stream
+from lotterybench.methods.base import Learner, Method, Schedule, Task, Trained, method, stream
 
-__all__ = ["Method", "Task", "Trained", "method", "stream"]
+__all__ = ["Learner", "Method", "Schedule", "Task", "Trained", "method", "stream"]
 
 _HERE = "lotterybench.methods"
 

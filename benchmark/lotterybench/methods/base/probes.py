@@ -19,16 +19,23 @@ from lotterybench.methods.base.shape import Trained
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the linear probe, per training image
 MAPPED = 2**28  # bytes of features that are held in memory
-AT_ONCE = 2**26  # numbers of a similarity matrix; 2¹⁶ images against 1,024
+AT_ONCE = 2**24  # numbers of a similarity matrix: 2¹⁴ images against 1,024
+PIXELS = 2**18  # that an encoder is shown at once: 1,024 images of 16×16, 256 of 32×32
 DOUBLES = 2**24  # numbers that a linear probe takes to double precision at once
 NO_CLASSIFIER = "the method has no classifier; use the k-NN or the linear probe"
 
 
 @torch.no_grad()
-def features(encoder: nn.Module, images: Tensor, batch: int = 1024) -> Tensor:
+def features(encoder: nn.Module, images: Tensor, batch: int | None = None) -> Tensor:
     """Return the encoder's features of uint8 images (n, C, H, W): float (n, d)."""
+    batch = batch or shown_at_once(images.shape[2] * images.shape[3])
     rows = torch.split(torch.arange(len(images)), batch)
     return features_of(encoder, zip(torch.split(images, batch), rows, strict=True), len(images))
+
+
+def shown_at_once(pixels: int) -> int:
+    """Return how many images of so many pixels are put through an encoder at a time."""
+    return max(1, min(1024, PIXELS // pixels))
 
 
 @torch.no_grad()
@@ -59,14 +66,14 @@ def _room(count: int, like: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def accuracy(trained: Trained, images: Tensor, labels: Tensor, batch: int = 1024) -> float:
+def accuracy(trained: Trained, images: Tensor, labels: Tensor) -> float:
     """Return the percentage of uint8 images whose class the trained classifier names.
 
     Raises `BadRequest` for a method that has no classifier.
     """
     if trained.classifier is None:
         raise BadRequest(NO_CLASSIFIER)
-    return percent(trained.classifier(features(trained.encoder, images, batch)), labels)
+    return percent(trained.classifier(features(trained.encoder, images)), labels)
 
 
 @torch.no_grad()

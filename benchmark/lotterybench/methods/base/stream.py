@@ -31,11 +31,11 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from lotterybench.errors import BadShards
 from lotterybench.methods.base.data import Resident, Share, batch_sizes
+from lotterybench.methods.base.probes import shown_at_once
 
 PARTS = 8  # of a batch; 1, 2, 4 or 8 processes take whole ones
 TURNS = 8  # batches until a lane's turn comes again; 1, 2, 4 or 8 workers divide them
 BUFFER = 2**28  # bytes of decoded images that all lanes hold for shuffling
-AT_ONCE = 2**24  # bytes of images in a batch of an unshuffled pass
 
 
 class Tar(NamedTuple):
@@ -95,7 +95,7 @@ class Streamed:
 
     def once(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield (images, labels, rows) of every sample once, in no order to rely on, unshuffled."""
-        batch = max(1, min(1024, AT_ONCE // math.prod(self.shape)))
+        batch = shown_at_once(self.side**2)
         whole, rest = divmod(self.count, batch)
         yield from self._read(-1, [batch] * whole + [rest] * (rest > 0), Share(), -1, 0)
 

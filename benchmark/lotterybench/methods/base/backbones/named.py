@@ -33,8 +33,8 @@ class Fit(NamedTuple):
     settings: dict[str, Any] = {}  # noqa: RUF012
 
 
-# Where timm lets a branch start at 0, 1e-5 or 1e-6 of its size, here it starts at a tenth or whole:
-# short trainings have too few steps for it to grow.
+# Where timm scales a branch by 1e-5 or 1e-6 at the start, here it starts at a tenth or whole: short
+# trainings have too few steps for such scales to grow.
 FITS = {
     "densenet-bc": Fit(  # with L = 100 and k = 12, as Huang et al. 2017 train on CIFAR
         "densenet121",
@@ -73,7 +73,6 @@ FITS = {
     "regnety-002": Fit(
         "regnety_002",
         whole=("stem.conv", "s1.b1.conv2.conv", "s1.b1.downsample.conv"),
-        settings={"zero_init_last": False},
     ),
     "repvgg-a0": Fit(
         "repvgg_a0",
@@ -84,7 +83,7 @@ FITS = {
         ),
     ),
     "repvit-m0-9": Fit("repvit_m0_9", whole=("stem.conv1.c", "stem.conv2.c")),
-    "resnet50": Fit("resnet50", "conv1", dropped=("maxpool",), settings={"zero_init_last": False}),
+    "resnet50": Fit("resnet50", "conv1", dropped=("maxpool",)),
     "starnet-s1": Fit("starnet_s1", whole=("stem.0.conv", "stages.0.0.conv")),
     "xcit-nano": Fit("xcit_nano_12_p8_224", whole=("patch_embed.proj.0.0",)),
 }
