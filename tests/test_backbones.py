@@ -28,7 +28,7 @@ from lotterybench.methods.base.shape import Schedule
 SMALL = [name for name, facts in ARCHITECTURES.items() if facts.smallest == 8]
 NAMED = [name for name in ARCHITECTURES if name not in SMALL]
 WIDENED = [name for name, facts in ARCHITECTURES.items() if facts.widens]
-QUICK = {"mobilenetv3-small", "resnet20"}  # to build and to run
+QUICK = {"mobilenetv3-small", "resnet8", "resnet20"}  # to build and to run
 
 
 def each(names, *shape):

@@ -96,3 +96,60 @@ def test_accuracy_is_in_percent():
     assert probes.accuracy(trained, images, torch.tensor([0, 1, 1, 0])) == 75.0
     with pytest.raises(BadRequest, match="no classifier"):
         probes.accuracy(Trained(nn.Flatten(), None, 0), images, torch.zeros(4).long())
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Let everything be large: features lie in a file, probes work in parts."""
+    for bound in ("MAPPED", "AT_ONCE", "DOUBLES"):
+        monkeypatch.setattr(probes, bound, 300)
+
+
+def judged(data):
+    bank, bank_labels, queries, labels = data
+    noise = torch.Generator().manual_seed(3)
+    linear = probes.linear_probe(
+        bank, bank_labels, queries, labels, classes=CLASSES, generator=noise
+    )
+    knn = probes.knn(bank, bank_labels, queries, labels, classes=CLASSES, chunk=40)
+    return knn, linear, probes.effective_rank(queries), probes.feature_spread(queries)
+
+
+def test_in_parts_all_is_the_same(data, request):
+    whole = judged(data)
+    fitted = probes.Ridge(*data[:2], CLASSES).predict(data[2], 0.01)
+    request.getfixturevalue("small")
+    assert judged(data) == pytest.approx(whole, rel=1e-6)
+    in_parts = probes.Ridge(*data[:2], CLASSES).predict(data[2], 0.01)
+    torch.testing.assert_close(in_parts, fitted, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("chunk", [7, 40])
+@pytest.mark.parametrize("k", [1, 20, 1000])
+def test_neighbours_in_parts_are_the_nearest(data, small, k, chunk):
+    bank, _, queries, _ = data
+    directions = torch.nn.functional.normalize(queries[:chunk])
+    k = min(k, len(bank))
+    values, places = probes._nearest_in_parts(bank, k)(directions)
+    wanted = directions @ torch.nn.functional.normalize(bank).T
+    torch.testing.assert_close(values, wanted.topk(k, dim=1).values)
+    torch.testing.assert_close(values, wanted.gather(1, places))
+    assert all(len(set(row)) == k for row in places.tolist())
+
+
+def test_large_features_lie_in_a_file(small, monkeypatch):
+    """Batches may come in any order."""
+    mapped, memmap = [], np.memmap
+    monkeypatch.setattr(np, "memmap", lambda *a, **k: mapped.append(k) or memmap(*a, **k))
+    images = torch.randint(256, (50, 1, 4, 4), dtype=torch.uint8,
+                           generator=torch.Generator().manual_seed(0))  # fmt: skip
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(1))
+    batches = [(images[rows], rows) for rows in torch.split(order, 8)]
+    found = probes.features_of(nn.Flatten(), batches, 50)
+    assert torch.equal(found, normalise(images).flatten(1))
+    assert mapped == [{"shape": (50, 16)}]
+    trained = Trained(nn.Flatten(), nn.Identity(), 0)
+    labels = found.argmax(1)
+    labels[:5] = (labels[:5] + 1) % 16
+    shown = [(images[rows], labels[rows]) for rows in torch.split(order, 8)]
+    assert probes.accuracy_of(trained, shown) == probes.accuracy(trained, images, labels) == 90

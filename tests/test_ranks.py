@@ -75,9 +75,12 @@ for number, job in enumerate(jobs):
     else:
         made = go()
     if share.rank == 0:
-        state = {k: v.clone() for k, v in made.encoder.state_dict().items()}
+        # Not the weights: keys' biases have no gradient, and AdamW scales the noise of that.
+        shown = torch.rand(20, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            features = made.encoder(shown)
         curve = [line.loss for line in made.curve]
-        torch.save({"state": state, "curve": curve, "seen": made.images_seen}, out / job)
+        torch.save({"features": features, "curve": curve, "seen": made.images_seen}, out / job)
 """
 
 
@@ -119,6 +122,7 @@ def both(folder, jobs):
     return zip(*found, strict=True)
 
 
+@pytest.mark.slow
 def test_two_ranks_train_as_one_process(tmp_path):
     """Equal parts and unequal ones, with a classifier and with views compared across ranks."""
     jobs = [
@@ -128,14 +132,10 @@ def test_two_ranks_train_as_one_process(tmp_path):
     for job, (alone, ranked) in zip(jobs, both(tmp_path, jobs), strict=True):
         assert ranked["curve"] == pytest.approx(alone["curve"], rel=1e-4), job
         assert ranked["seen"] == alone["seen"]
-        for name, value in alone["state"].items():
-            if name.endswith("qkv.bias"):  # keys' biases have no gradient; AdamW scales its noise
-                width = len(value) // 3
-                for state in (alone["state"], ranked["state"]):
-                    state[name][width : 2 * width] = 0
-            torch.testing.assert_close(
-                ranked["state"][name], value, rtol=1e-3, atol=2e-4, msg=lambda m, j=job: f"{j}: {m}"
-            )
+        torch.testing.assert_close(
+            ranked["features"], alone["features"], rtol=1e-3, atol=1e-3,
+            msg=lambda m, j=job: f"{j}: {m}",
+        )  # fmt: skip
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_batch_norms_see_their_own_part_on_cpus(tmp_path):
     for alone, ranked in both(tmp_path, jobs):
         assert alone["curve"] != ranked["curve"]
         assert ranked["curve"] == pytest.approx(alone["curve"], rel=0.2)
-        assert all(value.isfinite().all() for value in ranked["state"].values())
+        assert ranked["features"].isfinite().all()
 
 
 @pytest.mark.parametrize("whole", [64, 22, 23, 7])

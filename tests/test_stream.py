@@ -219,7 +219,7 @@ def test_any_size_becomes_square(width, height):
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
 def test_multiples_are_reduced_as_a_base_in_memory_is(factor):
-    from lotterybench.kinds.ranking import reduced
+    from lotterybench.kinds.data import reduced
 
     pixels = toy_images(20, side=8 * factor)[0]
     want = reduced(pixels, 8)
@@ -235,7 +235,7 @@ def test_modes():
 
 @pytest.mark.parametrize(
     ("damage", "workers"),
-    [("truncated", 0), ("missing", 0), ("no image", 0), ("no image", 2), ("short", 0), ("short", 2)],
+    [("truncated", 0), ("missing", 0), ("short", 0), ("no image", 2), ("short", 2)],
 )
 def test_a_damaged_tar_is_one_line(stream, folder, tmp_path, workers, damage):
     copy, lengths = shutil.copytree(folder, tmp_path / "copy"), LENGTHS
@@ -333,7 +333,7 @@ def test_folders_that_do_not_fit_are_refused(shards, tmp_path, toy):
     from lotterybench.manifests import find_base, load_subset_manifest
     from lotterybench.run import plan
 
-    folder, refs = shards
+    folder, _ = shards
     base, _ = find_base("digits")
     with pytest.raises(BadShards, match="no finished shards"):
         Folder(tmp_path, base)
@@ -343,7 +343,7 @@ def test_folders_that_do_not_fit_are_refused(shards, tmp_path, toy):
     next(copy.glob("data/test/*.tar")).unlink()
     with pytest.raises(BadShards, match="missing or truncated"):
         Folder(copy, base)
-    subset, positions = load_subset_manifest("digits/class-balanced-25pct@1")
+    subset, _ = load_subset_manifest("digits/class-balanced-25pct@1")
     run = plan(track_of("digits", "frozen"), tmp_path, subsets=[subset.ref], full=False)[0].runs[0]
     with pytest.raises(BadShards, match=r"no shards of digits/class-balanced-25pct@1"):
         Folder(folder, base).of(run)

@@ -60,7 +60,7 @@ SWEEPS = {
 }
 # Every other method: 4,000 images to train on, a convolutional net and a transformer.
 DEFAULT = Sweep(
-    32, 5_000, {"epochs": 10, "batch": 128}, ["resnet20", "vit"], {"sgd": 0.12, "adamw": 0.002}
+    32, 5_000, {"epochs": 10, "batch": 128}, ["resnet8", "vit"], {"sgd": 0.12, "adamw": 0.002}
 )
 
 

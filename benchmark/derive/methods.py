@@ -24,14 +24,14 @@ from lotterybench.trials import Configuration, Seeds, Track
 HERE = Path(__file__).parent / "methods"
 SUBSET = "cifar10/class-balanced-4000@1"
 SEEDS = 2
-ANCHORS = ("random-init", "supervised")
+ANCHORS = ("random-init", "supervised", "mae")  # MAE is ranked under fine-tuning only
 
 
 def track() -> Track:
     """Return one configuration per method, on the small ResNet or, for MAE, the small ViT."""
     entries = []
     for name in method:
-        backbone = "vit" if name == "mae" else "resnet20"
+        backbone = "vit" if name == "mae" else "resnet8"
         config = {"backbone": backbone, "epochs": 20, "batch": 128}
         if name == "random-init":
             config = {"backbone": backbone}

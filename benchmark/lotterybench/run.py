@@ -16,6 +16,7 @@ from lotterybench.executors import executor as executors
 from lotterybench.kinds import Conduct, Run
 from lotterybench.kinds.ranks import ranked
 from lotterybench.manifests import find_base, load_subset_manifest
+from lotterybench.methods import method
 from lotterybench.methods.base.own import load_own
 from lotterybench.methods.base.recipe import settings_of
 from lotterybench.paths import (
@@ -191,7 +192,11 @@ def _forget(checkpoints: Path | None, result: Result) -> None:
 
 
 def _check_track(track: Track, base: Base) -> None:
-    """Raise for what would fail in every run: an unknown method or setting, an odd resolution."""
+    """Raise for what would fail in every run, or must not be ranked.
+
+    That is an unknown method or setting, an odd resolution, and a masked autoencoder in a pool
+    that is not fine-tuned: frozen, it anchors the bottom and inflates rank correlations.
+    """
     if track.resolution is not None and base.size[0] % track.resolution:
         raise BadRequest(
             f"{track.name} reduces to {track.resolution} pixels; that does not divide "
@@ -199,6 +204,9 @@ def _check_track(track: Track, base: Base) -> None:
         )
     for entry in track.configurations:
         known = settings_of(entry.method)
+        masked = method.facts(entry.method).get("objective") == "masked"
+        if masked and track.probe != "finetuned" and entry.name not in track.anchors:
+            raise BadRequest(f"{entry.name} is ranked by fine-tuning only; make it an anchor")
         strange = sorted(set(entry.config) - set(known))
         if strange:
             raise BadRequest(

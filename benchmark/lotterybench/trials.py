@@ -1,5 +1,6 @@
 """What is written down of experiments: tracks, the results of their runs, and fidelities."""
 
+from collections import Counter
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -8,6 +9,7 @@ from lotterybench.records import Base, Record, Sha256, Slug, Subset, SubsetId, p
 
 Status = Literal["ok", "timeout", "oom", "crash", "invalid", "infra", "withdrawn"]
 Setting = str | int | float | bool
+LARGEST_FAMILY = 4  # scored configurations: more would weigh more than another family's evidence
 METRICS = {  # all in per cent
     "classifier": ("accuracy",),
     "frozen": ("knn", "linear"),
@@ -70,6 +72,10 @@ class Track(Record):
         loose = [ref for ref in self.subsets if parse_ref(ref)[1] is None]
         if loose:
             raise ValueError(f"subsets are frozen with their version: {loose[0]}@1, say")
+        sizes = Counter(entry.family for entry in self.scored())
+        crowded = [family for family, size in sizes.items() if size > LARGEST_FAMILY]
+        if crowded:
+            raise ValueError(f"{crowded[0]} has more than {LARGEST_FAMILY} configurations")
         for entry in self.configurations:
             epochs = entry.config.get("epochs", 0)
             if type(epochs) is not int or epochs < 0:

@@ -37,7 +37,8 @@ ARCHITECTURES = {
     "resnet": Architecture("resnet", *_SGD, 0.2, smallest=8, widens=True),
     "resnext": Architecture("resnext", *_SGD, 0.2, smallest=8, widens=True),
     "vit": Architecture("vit", *_ADAMW, 0.004, channels_last=False, smallest=8, widens=True),
-    # He et al.'s net for CIFAR, its stem as fast as the others' of our own sizes
+    # He et al.'s nets for CIFAR, their stems as fast as the others' of our own sizes
+    "resnet8": Architecture("resnet", *_SGD, 0.2, widens=True),
     "resnet20": Architecture("resnet", *_SGD, 0.2, widens=True),
     # timm's
     "convnext-atto": Architecture("convnext", *_ADAMW, 0.002, widens=True),
