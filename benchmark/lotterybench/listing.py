@@ -79,6 +79,7 @@ def _methods() -> Rows:
                 "method": name,
                 "objective": entry.objective,
                 "reads labels": entry.reads_labels,
+                "swept rate": ", ".join(f"{v:g} ({k})" for k, v in entry.rates.items()),
                 "what it does": entry.text.splitlines()[0],
             }
         )

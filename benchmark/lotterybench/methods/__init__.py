@@ -5,20 +5,43 @@ from lotterybench.methods.base import Learner, Method, Schedule, Task, Trained, 
 __all__ = ["Learner", "Method", "Schedule", "Task", "Trained", "method", "stream"]
 
 _HERE = "lotterybench.methods"
+_SWEPT = {  # peak rates with batches of 128; see docs/methods.md
+    "supervised": ("sgd", 0.12),
+    "supcon": ("sgd", 0.12),
+    "simclr": ("sgd", 0.03),
+    "dcl": ("sgd", 0.03),
+    "moco-v1": ("sgd", 0.48),
+    "moco-v2": ("sgd", 0.12),
+    "moco-v3": ("sgd", 0.03),
+    "nnclr": ("sgd", 0.48),
+    "byol": ("sgd", 0.48),
+    "simsiam": ("sgd", 0.48),
+    "dino": ("sgd", 0.12),
+    "barlow-twins": ("sgd", 0.12),
+    "vicreg": ("sgd", 0.03),
+    "swav": ("sgd", 0.48),
+    "mae": ("adamw", 0.002),
+}
 
-method.lazy("supervised", at=f"{_HERE}.supervised:train", objective="supervised", labels=True)
-method.lazy("supcon", at=f"{_HERE}.supcon:train", objective="supervised-contrastive", labels=True)
-method.lazy("simclr", at=f"{_HERE}.simclr:train", objective="contrastive", labels=False)
-method.lazy("dcl", at=f"{_HERE}.dcl:train", objective="contrastive", labels=False)
-method.lazy("moco-v1", at=f"{_HERE}.moco:v1", objective="contrastive", labels=False)
-method.lazy("moco-v2", at=f"{_HERE}.moco:v2", objective="contrastive", labels=False)
-method.lazy("moco-v3", at=f"{_HERE}.moco:v3", objective="contrastive", labels=False)
-method.lazy("nnclr", at=f"{_HERE}.nnclr:train", objective="contrastive", labels=False)
-method.lazy("byol", at=f"{_HERE}.byol:train", objective="distillation", labels=False)
-method.lazy("simsiam", at=f"{_HERE}.simsiam:train", objective="distillation", labels=False)
-method.lazy("dino", at=f"{_HERE}.dino:train", objective="distillation", labels=False)
-method.lazy("barlow-twins", at=f"{_HERE}.barlow_twins:train", objective="redundancy", labels=False)
-method.lazy("vicreg", at=f"{_HERE}.vicreg:train", objective="redundancy", labels=False)
-method.lazy("swav", at=f"{_HERE}.swav:train", objective="clustering", labels=False)
-method.lazy("mae", at=f"{_HERE}.mae:train", objective="masked", labels=False)
-method.lazy("random-init", at=f"{_HERE}.random_init:train", objective="none", labels=False)
+
+def _declare(name: str, at: str, objective: str, labels: bool = False) -> None:
+    rates = dict([_SWEPT[name]]) if name in _SWEPT else {}
+    method.lazy(name, at=f"{_HERE}.{at}", objective=objective, labels=labels, rates=rates)
+
+
+_declare("supervised", "supervised:train", "supervised", labels=True)
+_declare("supcon", "supcon:train", "supervised-contrastive", labels=True)
+_declare("simclr", "simclr:train", "contrastive")
+_declare("dcl", "dcl:train", "contrastive")
+_declare("moco-v1", "moco:v1", "contrastive")
+_declare("moco-v2", "moco:v2", "contrastive")
+_declare("moco-v3", "moco:v3", "contrastive")
+_declare("nnclr", "nnclr:train", "contrastive")
+_declare("byol", "byol:train", "distillation")
+_declare("simsiam", "simsiam:train", "distillation")
+_declare("dino", "dino:train", "distillation")
+_declare("barlow-twins", "barlow_twins:train", "redundancy")
+_declare("vicreg", "vicreg:train", "redundancy")
+_declare("swav", "swav:train", "clustering")
+_declare("mae", "mae:train", "masked")
+_declare("random-init", "random_init:train", "none")

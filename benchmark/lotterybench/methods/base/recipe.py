@@ -10,11 +10,15 @@ from lotterybench.paths import PACKAGE
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a method does by default: its settings as written, its text and its file."""
+    """What a method does by default: its settings as written, its text and its file.
+
+    `rates` are the swept peak learning rates, by the optimiser of the backbone.
+    """
 
     name: str
     objective: str
     reads_labels: bool
+    rates: dict[str, float]
     settings: dict[str, str]
     text: str
     file: str
@@ -35,6 +39,7 @@ def recipe(name: str) -> Recipe:
         name=name,
         objective=facts["objective"],
         reads_labels=facts["labels"],
+        rates=facts["rates"],
         settings=dict(zip((arg.arg for arg in found.args.kwonlyargs), defaults, strict=True)),
         text=ast.get_docstring(found) or "",
         file=file.relative_to(PACKAGE).as_posix(),
