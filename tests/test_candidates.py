@@ -45,6 +45,7 @@ def file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_it_is_run_and_placed_among_the_reference(file, tmp_path):
     track = find_track("digits-supervised")
     whole = beside(track, [f"{file}:centroids"], {"scale": 0.1})

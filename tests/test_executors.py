@@ -56,6 +56,7 @@ def light(monkeypatch):
     monkeypatch.setattr(Worker, "serve", staticmethod(toy_workers.serve))
 
 
+@pytest.mark.slow
 def test_each_death_is_a_status_and_the_suite_goes_on(light, tmp_path):
     names = ("segfault", "exit", "kill", "fine")
     entries = [deed(name) for name in names] + [deed("kill-once", mark=str(tmp_path / "mark"))]
@@ -69,6 +70,7 @@ def test_each_death_is_a_status_and_the_suite_goes_on(light, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_limits_end_a_run_and_no_other(light):
     """Two seconds, half a GiB: the second counts what a child of the worker holds, too."""
     entries = [deed(name) for name in ("sleep", "allocate", "child-allocates", "fine")]
@@ -90,6 +92,7 @@ def test_limits_end_a_run_and_no_other(light):
         (0, "infra", "the process was ended from outside by SIGKILL"),
     ],
 )
+@pytest.mark.slow
 def test_a_kill_that_the_system_counted_is_for_memory(light, monkeypatch, kills, status, reason):
     """The count rises while the run is done; a worker's own kill stands in for the system's."""
     count = 7

@@ -35,7 +35,7 @@ def test_it_trains_a_copy_of_the_encoder_with_labels(digits):
     before = [value.clone() for value in encoder.state_dict().values()]
     once = tuned(encoder, digits, epochs=1)
     accuracy = tuned(encoder, digits)
-    assert accuracy > max(60, once + 10)
+    assert accuracy > max(50, once + 20)
     assert all(map(torch.equal, before, encoder.state_dict().values()))
     assert not encoder.training and not any(p.requires_grad for p in encoder.parameters())
 

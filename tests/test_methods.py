@@ -106,7 +106,7 @@ def linear(trained, digits):
 
 
 def test_all_methods_are_tested():
-    assert set(SETTINGS) == set(method)
+    assert set(SETTINGS) == {name for name in method if method.facts(name)}
 
 
 @pytest.mark.parametrize("name", method)

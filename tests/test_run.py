@@ -111,6 +111,7 @@ def test_lines_say_where_they_come_from(undisturbed):
     assert full.cost.images_seen == 1201
 
 
+@pytest.mark.slow
 def test_killed_and_repeated_gives_the_same_bytes(undisturbed, tmp_path):
     """kill -9 in mid-suite, also of a half-written line: none lost, none twice, same bytes."""
     arguments = command("run", track_json(tmp_path), "--out", tmp_path / "results", "--jobs", 1)
@@ -144,6 +145,7 @@ def test_repeating_changes_nothing(undisturbed):
     assert lines(undisturbed) == before
 
 
+@pytest.mark.slow
 def test_infra_is_tried_again(undisturbed, tmp_path):
     """A run that failed for reasons outside the method leaves no line when it is repeated."""
     import shutil
@@ -351,6 +353,7 @@ def test_another_version_of_the_track_is_not_joined(undisturbed):
     assert "freezes another small (version 1) than this software has" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_failing_method_is_a_status_and_the_suite_goes_on(tmp_path):
     """A backbone that does not exist, and a learning rate that diverges."""
     bad = SMALL.configurations[0].model_copy(

@@ -310,6 +310,7 @@ def shards(tmp_path_factory):
 
 
 @pytest.mark.parametrize("probe", ["classifier", "frozen"])
+@pytest.mark.slow
 def test_runs_from_shards_are_those_in_memory(shards, tmp_path, probe):
     """Full data, a sample and a class list: a set that memory holds gives the same numbers."""
     from lotterybench.kinds import Conduct, execute

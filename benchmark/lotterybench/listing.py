@@ -72,7 +72,7 @@ def _selectors() -> Rows:
 
 def _methods() -> Rows:
     found = []
-    for name in method:
+    for name in filter(method.facts, method):
         entry = recipe(name)
         found.append(
             {
