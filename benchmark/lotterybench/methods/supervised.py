@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lotterybench.errors import BadRequest
 from lotterybench.methods.base.augment import crop
 from lotterybench.methods.base.backbones import dimension, encoder, family, seeded
 from lotterybench.methods.base.data import Batch
@@ -28,8 +29,10 @@ def train(
     Images are shifted by up to an eighth of their side, times `strength`. `mixup` is the alpha of
     the Beta distribution that mixes each batch with itself (Zhang et al. 2018), 0 for none.
     `width` scales the backbone's channels. Optimiser and, unless given, weight decay are the
-    backbone's own. Raises `UnknownName` for the backbone.
+    backbone's own. Raises `UnknownName` for the backbone and `BadRequest` for a negative strength.
     """
+    if strength < 0:
+        raise BadRequest(f"strength is {strength:g}; it is 0 (no shift) or more")
     kind = family(backbone)
     body = encoder(backbone, task, width)
     with seeded(task.stream("head")):
