@@ -90,7 +90,7 @@ def test_a_resident_run_takes_less_than_1500_mib(real_data, tmp_path):
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-c", RESIDENT], cwd=tmp_path, capture_output=True, text=True,
-            check=False, timeout=500, env=environment(),
+            check=False, timeout=900, env=environment(),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         peak = max(map(int, done.stdout.split()))
