@@ -17,8 +17,9 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 MIB = 2**20
 
+# ru_maxrss would be the largest of this process and of what it was forked from, the tests' own.
 RESIDENT = """
-import resource, torch
+import torch
 torch.set_num_threads(1)
 from lotterybench.kinds import execute
 from lotterybench.run import plan
@@ -38,8 +39,8 @@ Path("memory.json").write_bytes(track.pretty())
 arm = plan(track, Path("out"), full=False, only=["vit"])[0]
 done = next(execute(arm.runs[:1], "cpu"))
 assert done.result.status == "ok", done.result.reason
-for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-    print(resource.getrusage(who).ru_maxrss // 1024)
+status = Path("/proc/self/status").read_text()
+print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """
 
 STREAMED = """
@@ -93,7 +94,7 @@ def test_a_resident_run_takes_less_than_1500_mib(real_data, tmp_path):
             check=False, timeout=900, env=environment(),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        peak = max(map(int, done.stdout.split()))
+        peak = int(done.stdout)
     assert peak < 1500, f"{peak} MiB"
 
 

@@ -247,6 +247,7 @@ def test_killed_in_mid_run_it_goes_on_from_a_checkpoint(tmp_path):
     assert len(lines(tmp_path / "torn")) == 2
 
 
+@pytest.mark.slow
 def test_limits_are_those_of_the_command_line(tmp_path):
     """Nothing is trained in a tenth of a second: the first run imports torch's models."""
     done = run(tmp_path, "--full", "--seeds", 1, "--method", "resnet-lr0.05", "--time-limit", 0.1)
@@ -300,7 +301,12 @@ def alive(pid):
 def test_ctrl_c_is_one_line_and_quick(tmp_path):
     arguments = command("run", track_json(tmp_path), "--out", tmp_path / "results", "--jobs", 1)
     process = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's job ignores it
     )
     file = tmp_path / "results/small/full.jsonl"
     deadline = time.monotonic() + 120
@@ -325,6 +331,7 @@ def test_two_processes_do_not_share_a_file(tmp_path):
     assert lines(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_whole_lines_and_continues(undisturbed, tmp_path):
     """Files may hold 3,000 bytes: two lines fit, the third run's does not."""
     code = (
