@@ -18,7 +18,6 @@ from lotterybench.methods import method
 from lotterybench.ranking import kendall_tau
 from lotterybench.results import read, results_file
 from lotterybench.run import run_track
-from lotterybench.storage import write_whole
 from lotterybench.trials import Configuration, Seeds, Track
 
 HERE = Path(__file__).parent / "methods"
@@ -52,9 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--print", action="store_true", dest="only")
     if not parser.parse_args().only:
-        file = HERE / "track.json"
-        write_whole(file, track().pretty())
-        run_track(str(file), HERE, subsets=[SUBSET], full=False)
+        run_track(track(), HERE, subsets=[SUBSET], full=False)
     results = read(results_file(HERE / track().name, load_subset_manifest(SUBSET)[0]))
     rows = {entry.name: [] for entry in track().configurations}
     for result in results:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lotterybench.executors.devices import choose_device, spread
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SECONDS = 1.0  # of training that a calibration takes at least, beyond the first batch
-FINETUNED = 5  # passes over the training split that fine-tuning makes
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ def outlook(
 ) -> list[Outlook]:
     """Return what is left of each arm of a plan, and what it takes here; nothing is written."""
     device = choose_device(device)
-    left = {
-        arm.file: [run for run in arm.runs if run.key not in {r.key for r in read(arm.file)}]
-        for arm in arms
-    }
+    left: dict[Path, list[Run]] = {}
+    for arm in arms:
+        done = {result.key for result in read(arm.file) if result.status != "infra"}
+        left[arm.file] = [run for run in arm.runs if run.key not in done]
     todo = [run for runs in left.values() for run in runs]
     prices = dict(zip([r.key for r in todo], forecast(todo, device, conduct), strict=True))
     workers = max(1, len(spread(device, jobs, len(todo))))
@@ -104,7 +104,9 @@ def _price(run: Run, pace: Pace, device: str, conduct: Conduct) -> Price:
     if run.track.probe != "classifier":
         seconds += train * pace.encode + pace.neighbours
     if run.track.probe == "finetuned":
-        seconds += FINETUNED * train * pace.train
+        from lotterybench.methods.base.finetune import EPOCHS
+
+        seconds += EPOCHS * train * pace.train
     return Price(images, seconds)
 
 

@@ -72,8 +72,8 @@ def _repeat_exactly(device: str, share: float) -> None:
 def _keep_memory() -> None:
     """Let glibc keep freed memory for the next step instead of giving it back to the system.
 
-    It would give back every large activation of every step and have its pages made anew: on two
-    cores, SimCLR on a ResNet of width 16 spends 0.89 of the processor time with this.
+    It would give back every large activation of every step and have its pages made anew: on one
+    thread, SimCLR on a ResNet of width 16 takes 0.88 of the processor time with this.
     """
     threshold, trim = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
     try:

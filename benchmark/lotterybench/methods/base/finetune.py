@@ -13,6 +13,8 @@ from lotterybench.methods.base.loop import train
 from lotterybench.methods.base.probes import accuracy
 from lotterybench.methods.base.shape import Learner, Schedule, Task
 
+EPOCHS = 5  # passes over the training split
+
 
 def finetuned(
     encoder: nn.Module,
@@ -24,7 +26,7 @@ def finetuned(
     classes: int,
     mirror: bool,
     run: str,
-    epochs: int = 5,
+    epochs: int = EPOCHS,
     lr: float = 1e-3,
     batch: int = 128,
 ) -> float:
