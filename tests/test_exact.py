@@ -29,13 +29,18 @@ from lotterybench.kinds.exact.training import load_pool, models_of, prepare, tra
 from lotterybench.manifests import load_subset_manifest
 from lotterybench.run import plan, run_track
 from lotterybench.tracks import find_track
-from lotterybench.trials import Seeds, Track
+from lotterybench.trials import Cheaper, Seeds, Track
 
 TRACK = find_track("digits-exact")
 SMALL = TRACK.model_copy(
     update={
         "name": "small-exact",
         "seeds": Seeds(full=6, subset=3),
+        "cheaper": [
+            Cheaper(arm="control", amount=0.5),
+            Cheaper(arm="low-resolution", amount=4),
+            Cheaper(arm="narrower", amount=0.5),
+        ],
         "configurations": [
             entry.model_copy(update={"config": entry.config | {"epochs": 1}})
             for entry in TRACK.configurations
@@ -63,7 +68,8 @@ def undisturbed(tmp_path_factory):
     """Nine classes and full data, in one go by one process."""
     out = tmp_path_factory.mktemp("undisturbed")
     done = enumerate_subsets(SMALL, out, counts=(9, 10), jobs=1)
-    assert done == (out / "small-exact", 3 * 36, 0, 3 * 36)
+    models = 3 * (6 + 3 * 3 + 10 * 3)
+    assert done == (out / "small-exact", models, 0, models)
     return out
 
 
@@ -79,7 +85,8 @@ def test_every_class_subset_is_planned_once(tmp_path):
     }
     assert {tuple(classes_in(subset)) for subset in found} == expected
     parts = plan_of(TRACK, tmp_path)
-    assert [part.size for part in parts] == [10, *MIDDLE_FIRST]
+    assert [part.arm for part in parts] == [None, *TRACK.cheaper, *[None] * 8]
+    assert [part.size for part in parts if not part.arm] == [10, *MIDDLE_FIRST]
     for part in parts[1:]:
         assert part.planned == comb(10, part.size) * 3 * len(TRACK.configurations)
     assert parts[0].planned == 36 * len(TRACK.configurations)
@@ -155,7 +162,7 @@ def residuals(pool):
     """Return how two configurations' seeds on nine classes deviate from the mean of each."""
     repeats = tuple(range(16))
     counted = [trained(Chunk(9, entry, repeats), pool) for entry in SMALL.configurations[1:]]
-    scores = [right / total for right, total in counted]
+    scores = [right / total for right, total, _ in counted]
     return [each - each.mean(1, keepdims=True) for each in scores]
 
 

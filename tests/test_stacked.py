@@ -92,7 +92,7 @@ def test_weights_start_with_the_declared_variance():
         start = stacked.initial(network, 10, 7)
         again = stacked.initial(network, 10, 7)
         other = stacked.initial(network, 10, 8)
-        for key, declared in network.weights(10, network.width).items():
+        for key, declared in network.weights(10, network.width, 8).items():
             assert start[key].shape == declared.shape
             assert torch.equal(start[key], again[key])
             if declared.inputs:

@@ -88,12 +88,12 @@ def outlook(
 def enumeration_outlook(
     track: Track, out: Path, seeds: int | None = None, jobs: int | None = None
 ) -> list[Outlook]:
-    """Return what is left of each number of classes of an exact track, its runs being models."""
+    """Return what is left of each part of an exact track, its runs being models."""
     parts = plan_of(track, out, seeds=seeds)
     team = workers(jobs)
     return [
         Outlook(
-            f"{part.size} classes",
+            part.name,
             part.planned,
             part.planned - price.models,
             price.images,

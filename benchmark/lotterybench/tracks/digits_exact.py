@@ -1,7 +1,7 @@
 """Digits, exactly: all 1,012 class subsets, with networks small enough to train on each."""
 
 from lotterybench.tracks.base import track
-from lotterybench.trials import Configuration, Seeds, Track
+from lotterybench.trials import Cheaper, Configuration, Seeds, Track
 
 # The smallest rate within a standard error of the best on a held-out fifth of the training folds
 # of full data, of a sweep in factors of two (benchmark/derive/exact_rates.py).
@@ -17,6 +17,13 @@ FACTORS = (0.25, 1.0, 2.0)
 # So short that full-data accuracies reach from under 50 to 97 %, on about the same images: trained
 # to the end, all would be at 95 to 98 %, which ranks nothing.
 EPOCHS, BATCH = 5, 32
+# What subsets of 2 to 9 classes are compared with at equal cost, and other ways to save.
+CHEAPER = [
+    *(Cheaper(arm="control", amount=classes / 10) for classes in range(2, 10)),
+    Cheaper(arm="low-resolution", amount=4),
+    Cheaper(arm="narrower", amount=0.5),
+    Cheaper(arm="narrower", amount=0.25),
+]
 
 
 def _pool() -> list[Configuration]:
@@ -50,5 +57,6 @@ track.add(
         metric="accuracy",
         seeds=Seeds(full=36, subset=3),
         configurations=_pool(),
+        cheaper=CHEAPER,
     ),
 )

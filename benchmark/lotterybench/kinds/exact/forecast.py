@@ -9,7 +9,14 @@ from typing import NamedTuple
 
 from lotterybench.kinds.exact.enumeration import Left
 from lotterybench.kinds.exact.plan import Chunk, steps_of
-from lotterybench.kinds.exact.training import Pool, fit, models_of, prepare, recipe_of
+from lotterybench.kinds.exact.training import (
+    Pool,
+    examined,
+    fit,
+    models_of,
+    prepare,
+    recipe_of,
+)
 from lotterybench.progress import bar
 from lotterybench.trials import Configuration
 
@@ -17,9 +24,8 @@ TIMED = 2  # classes of the subsets that are timed: the shortest trainings
 
 
 class Price(NamedTuple):
-    """What is left of one number of classes: models, training images, and seconds of one core."""
+    """What is left of one part: models, training images, and seconds of one core."""
 
-    size: int
     models: int
     images: int
     seconds: float
@@ -40,10 +46,11 @@ def prices(parts: Sequence[Left], pool: Pool) -> list[Price]:
         seen, seconds = 0, 0.0
         for chunk in part.chunks:
             entry = chunk.configuration
-            steps = chunk.models(classes) * steps_of(entry, images, classes, part.size)
+            each = steps_of(entry, images, classes, part.size, part.arm)
+            steps = chunk.models(classes) * each
             seen += steps * int(entry.config["batch"])
             seconds += steps * pace[entry.config["backbone"]]
-        found.append(Price(part.size, part.models(pool.base), seen, seconds))
+        found.append(Price(part.models(pool.base), seen, seconds))
     return found
 
 
@@ -51,7 +58,7 @@ def seconds_of_a_step(entry: Configuration, pool: Pool) -> float:
     """Return the seconds of one core for one step of one model, its part of testing included."""
     import torch
 
-    from lotterybench.methods.base.stacked import backbone
+    from lotterybench.methods.base.stacked import backbone, correct
 
     recipe, chunk = recipe_of(entry), Chunk(TIMED, entry, (0,))
     models = tuple(islice(models_of(chunk, pool.base), backbone(recipe.backbone).together))
@@ -59,9 +66,10 @@ def seconds_of_a_step(entry: Configuration, pool: Pool) -> float:
     torch.set_num_threads(1)
     try:
         given = prepare(chunk, models, pool)
-        fit(recipe, TIMED, given._replace(shown=given.shown[:1]), pool)  # warms up
+        fit(recipe, TIMED, given._replace(shown=given.shown[:1]), pool.pixels)  # warms up
         start = time.perf_counter()
-        fit(recipe, TIMED, prepare(chunk, models, pool), pool)
+        weights = fit(recipe, TIMED, prepare(chunk, models, pool), pool.pixels)
+        examined(correct, recipe, weights, given, pool.pixels)
         seconds = time.perf_counter() - start
     finally:
         torch.set_num_threads(threads)

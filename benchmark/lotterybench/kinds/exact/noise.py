@@ -7,15 +7,18 @@ from numpy.typing import NDArray
 
 from lotterybench.kinds.exact.plan import FOLDS, classes_in, data_digest
 from lotterybench.records import Base, sha256_of
-from lotterybench.trials import Configuration, Track
+from lotterybench.trials import Cheaper, Configuration, Track
 
 Rows = NDArray[np.int64]
 
 
-def identity(track: Track, base: Base, subset: int, entry: Configuration) -> str:
+def identity(
+    track: Track, base: Base, subset: int, entry: Configuration, arm: Cheaper | None = None
+) -> str:
     """Return what a subset's runs of a configuration are told apart by, seeds aside."""
     digest = data_digest(base, subset)
-    return sha256_of([track.name, track.version, digest, entry.method, entry.config])
+    what = [track.name, track.version, digest, entry.method, entry.config]
+    return sha256_of([*what, str(arm)] if arm else what)
 
 
 def stream(run: str, index: int, name: str) -> int:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from lotterybench.errors import BadRequest
 from lotterybench.records import Base, sha256_of
-from lotterybench.trials import Configuration, Track
+from lotterybench.trials import Cheaper, Configuration, Track
 
+SMALLEST = 4  # pixels a side that all of the networks take
 FOLDS = 3  # a repeat's seeds: each trains on two folds and is tested on the third
 MIDDLE_FIRST = (5, 4, 6, 3, 7, 2, 8, 9)  # numbers of classes, in the order of their interest
 FIELDS = {"backbone": str, "objective": str, "lr": float, "epochs": int, "batch": int}
@@ -17,12 +18,14 @@ FIELDS = {"backbone": str, "objective": str, "lr": float, "epochs": int, "batch"
 class Chunk(NamedTuple):
     """What one worker does in one go: a configuration on all subsets of `size` classes.
 
-    `repeats` are those of the partition into folds, three seeds each.
+    `repeats` are those of the partition into folds, three seeds each. `arm` is how full data are
+    trained on more cheaply, if they are.
     """
 
     size: int
     configuration: Configuration
     repeats: tuple[int, ...]
+    arm: Cheaper | None = None
 
     @property
     def name(self) -> str:
@@ -60,7 +63,8 @@ def data_digest(base: Base, subset: int) -> str:
 def counts_of(base: Base, wanted: Sequence[int] | None) -> list[int]:
     """Return the numbers of classes to run: full data, then the middle first, then outwards.
 
-    Raises `BadRequest` for a number that no enumerated subset has.
+    Full data are always among them, for all is compared with them. Raises `BadRequest` for a
+    number that no enumerated subset has.
     """
     classes = len(base.class_names)
     known = [classes, *(count for count in MIDDLE_FIRST if count < classes)]
@@ -70,15 +74,14 @@ def counts_of(base: Base, wanted: Sequence[int] | None) -> list[int]:
             f"{', '.join(map(str, strange))} classes were asked for; subsets of {base.id} are "
             f"enumerated with 2 to {classes - 1} classes, and full data has {classes}"
         )
-    return [count for count in known if wanted is None or count in wanted]
+    return [count for count in known if wanted is None or count in (classes, *wanted)]
 
 
-def repeats_of(track: Track, base: Base, count: int, seeds: int | None) -> int:
-    """Return how many partitions a subset of `count` classes gets; `seeds` is not of full data.
+def repeats_of(track: Track, full: bool, seeds: int | None) -> int:
+    """Return how many partitions an arm gets; `seeds` is of subsets and cheaper arms.
 
     Raises `BadRequest` for a number of seeds that is no multiple of three.
     """
-    full = count == len(base.class_names)
     planned = track.seeds.full if full else (seeds if seeds is not None else track.seeds.subset)
     if planned < FOLDS or planned % FOLDS:
         raise BadRequest(
@@ -88,7 +91,9 @@ def repeats_of(track: Track, base: Base, count: int, seeds: int | None) -> int:
     return planned // FOLDS
 
 
-def chunks_of(track: Track, base: Base, count: int, repeats: Iterable[int]) -> list[Chunk]:
+def chunks_of(
+    track: Track, base: Base, count: int, repeats: Iterable[int], arm: Cheaper | None = None
+) -> list[Chunk]:
     """Return the chunks of some repeats: one each, but all of full data's together.
 
     A full-data repeat has three models only, too few to stack.
@@ -97,22 +102,29 @@ def chunks_of(track: Track, base: Base, count: int, repeats: Iterable[int]) -> l
     groups = (
         [numbers] * bool(numbers) if count == len(base.class_names) else [(r,) for r in numbers]
     )
-    return [Chunk(count, entry, group) for group in groups for entry in track.configurations]
+    return [Chunk(count, entry, group, arm) for group in groups for entry in track.configurations]
 
 
-def steps_of(entry: Configuration, images: int, classes: int, count: int) -> int:
+def steps_of(
+    entry: Configuration, images: int, classes: int, count: int, arm: Cheaper | None = None
+) -> int:
     """Return the optimiser's steps for any subset of `count` of a base's classes.
 
     They are as many as `epochs` passes over two thirds of `count` classes of mean size take, so
-    that all subsets of one count take the same steps whatever their own sizes.
+    that all subsets of one count take the same steps whatever their own sizes. A control takes
+    its share of full data's, to the step and not to the epoch (protocol §5).
     """
     epochs, batch = entry.config["epochs"], entry.config["batch"]
     assert isinstance(epochs, int) and isinstance(batch, int)
-    return max(1, round(epochs * images * count * (FOLDS - 1) / (FOLDS * classes * batch)))
+    share = arm.amount if arm is not None and arm.arm == "control" else 1.0
+    return max(1, round(share * epochs * images * count * (FOLDS - 1) / (FOLDS * classes * batch)))
 
 
 def check_pool(track: Track) -> None:
-    """Raise `BadRequest` for a configuration that lacks a setting, or has one too many."""
+    """Raise `BadRequest` for a configuration that lacks a setting, or has one too many.
+
+    So it does for an arm that small networks on small images do not have.
+    """
     for entry in track.configurations:
         kinds = {key: type(value) for key, value in entry.config.items()}
         if entry.method != "stacked" or kinds != FIELDS:
@@ -120,3 +132,6 @@ def check_pool(track: Track) -> None:
                 f"{entry.name}: a configuration of an exact track is of the method 'stacked' and "
                 f"has {', '.join(f'{name} ({kind.__name__})' for name, kind in FIELDS.items())}"
             )
+    for arm in track.cheaper:
+        if arm.arm == "low-resolution" and arm.amount % SMALLEST:
+            raise BadRequest(f"{arm} of {track.name}: take a multiple of {SMALLEST} pixels")

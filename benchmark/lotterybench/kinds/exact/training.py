@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from math import isqrt
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lotterybench.kinds.data import reduced
 from lotterybench.kinds.exact.noise import folds, identity, order, stream
 from lotterybench.kinds.exact.plan import FOLDS, Chunk, classes_in, steps_of, subsets_of
 from lotterybench.manifests import find_base, load_keyring
 from lotterybench.records import SPLITS, Base
 from lotterybench.sources import images
-from lotterybench.trials import Configuration, Track
+from lotterybench.trials import Cheaper, Configuration, Track
 
 if TYPE_CHECKING:
     from lotterybench.methods.base.stacked import Recipe
+    from lotterybench.methods.base.stacked.layers import Weights
 
 Counts = NDArray[np.uint16]
 
@@ -41,6 +44,19 @@ class Model(NamedTuple):
     fold: int
 
 
+class Outcome(NamedTuple):
+    """What a chunk gave: how many test images were named rightly, and how many there were.
+
+    Both are (subsets, seeds), subsets in the order of `subsets_of`, seeds those of the repeats.
+    `outranked` (repeats, N) is there for full data only: for each image, as the model that was
+    tested on it, the classes that it ranks above the true one, a bit each.
+    """
+
+    correct: Counts
+    totals: Counts
+    outranked: Counts | None = None
+
+
 class Prepared(NamedTuple):
     """What a stack is trained and tested on: see `stacked.train` and `stacked.correct`."""
 
@@ -61,32 +77,60 @@ def load_pool(track: Track) -> Pool:
     return Pool(track, base, pixels.reshape(len(pixels), -1), labels[canonical])
 
 
-def trained(chunk: Chunk, pool: Pool) -> tuple[Counts, Counts]:
-    """Return how many test images were named rightly, and how many there were.
-
-    Both are (subsets, seeds), subsets in the order of `subsets_of`, seeds those of the repeats.
-    """
+def trained(chunk: Chunk, pool: Pool) -> Outcome:
+    """Train and test all models of a chunk."""
     from lotterybench.methods.base import stacked
 
-    recipe = recipe_of(chunk.configuration)
+    recipe, pixels = recipe_of(chunk.configuration, chunk.arm), pixels_of(pool, chunk.arm)
     right: list[int] = []
     tested: list[int] = []
+    ranks: list[NDArray[np.uint16]] = []
     together = stacked.backbone(recipe.backbone).together
     every = models_of(chunk, pool.base)
+    full = chunk.size == len(pool.base.class_names) and chunk.arm is None
     while models := tuple(islice(every, together)):
-        found = prepare(chunk, models, pool)
-        right += fit(recipe, chunk.size, found, pool)
-        tested += (found.tested >= 0).sum(1).tolist()
+        given = prepare(chunk, models, pool)
+        weights = fit(recipe, chunk.size, given, pixels)
+        if full:
+            above = examined(stacked.outranked, recipe, weights, given, pixels)
+            right += (above == 0).sum(1).tolist()
+            ranks += [by_image(*one, len(pixels)) for one in zip(above, given.tested, strict=True)]
+        else:
+            right += examined(stacked.correct, recipe, weights, given, pixels).tolist()
+        tested += (given.tested >= 0).sum(1).tolist()
     shape = (-1, FOLDS * len(chunk.repeats))
-    return np.array(right, np.uint16).reshape(shape), np.array(tested, np.uint16).reshape(shape)
+    counts = np.array(right, np.uint16).reshape(shape), np.array(tested, np.uint16).reshape(shape)
+    if not full:
+        return Outcome(*counts)
+    return Outcome(*counts, np.stack(ranks).reshape(-1, FOLDS, len(pixels)).max(1))
 
 
-def recipe_of(entry: Configuration) -> Recipe:
+def by_image(
+    above: NDArray[np.uint16], tested: NDArray[np.int64], images: int
+) -> NDArray[np.uint16]:
+    """Return what one model found for its test images at the images' places, (N,), else 0."""
+    found = np.zeros(images, np.uint16)
+    found[tested[tested >= 0]] = above[tested >= 0]
+    return found
+
+
+def recipe_of(entry: Configuration, arm: Cheaper | None = None) -> Recipe:
     """Return what the stacked engine is told of a configuration."""
-    from lotterybench.methods.base.stacked import Recipe
+    from lotterybench.methods.base.stacked import Recipe, backbone
 
-    config = entry.config
-    return Recipe(str(config["backbone"]), str(config["objective"]), float(config["lr"]))
+    config, width = entry.config, None
+    if arm is not None and arm.arm == "narrower":
+        width = round(backbone(str(config["backbone"])).width * arm.amount)
+    return Recipe(str(config["backbone"]), str(config["objective"]), float(config["lr"]), width)
+
+
+def pixels_of(pool: Pool, arm: Cheaper | None) -> NDArray[np.uint8]:
+    """Return the images (N, pixels) that an arm's networks see."""
+    if arm is None or arm.arm != "low-resolution":
+        return pool.pixels
+    sides = pool.base.size
+    small = reduced(pool.pixels.reshape(-1, *sides, 1), int(arm.amount))
+    return small.reshape(len(small), -1)
 
 
 def models_of(chunk: Chunk, base: Base) -> Iterator[Model]:
@@ -100,10 +144,10 @@ def models_of(chunk: Chunk, base: Base) -> Iterator[Model]:
 def prepare(chunk: Chunk, models: tuple[Model, ...], pool: Pool) -> Prepared:
     """Draw what the models of a stack start from, see, and are tested on."""
     entry, classes = chunk.configuration, len(pool.base.class_names)
-    steps = steps_of(entry, len(pool.labels), classes, chunk.size)
+    steps = steps_of(entry, len(pool.labels), classes, chunk.size, chunk.arm)
     seeds, labels, shown, tested = [], [], [], []
     for subset, repeat, fold in models:
-        run = identity(pool.track, pool.base, subset, entry)
+        run = identity(pool.track, pool.base, subset, entry, chunk.arm)
         dealt = folds(pool.labels, subset, stream(run, repeat, "folds"))
         rows = np.flatnonzero((dealt >= 0) & (dealt != fold))
         seed = FOLDS * repeat + fold
@@ -129,15 +173,31 @@ def padded(rows: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     return found
 
 
-def fit(recipe: Recipe, classes: int, given: Prepared, pool: Pool) -> list[int]:
-    """Train a stack and return how many test images each model names rightly."""
+def fit(recipe: Recipe, classes: int, given: Prepared, pixels: NDArray[np.uint8]) -> Weights:
+    """Train a stack and return its weights."""
     import torch
 
     from lotterybench.methods.base import stacked
 
-    network = stacked.backbone(recipe.backbone)
-    weights = stacked.stack([stacked.initial(network, classes, seed) for seed in given.seeds])
-    pixels = stacked.normalised(torch.from_numpy(pool.pixels))
-    labels, shown, tested = map(torch.from_numpy, given[1:])
-    stacked.train(recipe, weights, pixels, labels, shown)
-    return [int(n) for n in stacked.correct(recipe, weights, pixels, labels, tested)]
+    network, side = stacked.backbone(recipe.backbone), isqrt(pixels.shape[1])
+    weights = stacked.stack(
+        [stacked.initial(network, classes, seed, recipe.width, side) for seed in given.seeds]
+    )
+    images = stacked.normalised(torch.from_numpy(pixels))
+    labels, shown = map(torch.from_numpy, (given.labels, given.shown))
+    stacked.train(recipe, weights, images, labels, shown)
+    return weights
+
+
+def examined(
+    test: Callable[..., NDArray[Any]], recipe: Recipe, weights: Weights, given: Prepared,
+    pixels: NDArray[np.uint8],
+) -> NDArray[Any]:  # fmt: skip
+    """Return what `test`, of the stacked engine, says of a stack on its own test images."""
+    import torch
+
+    from lotterybench.methods.base import stacked
+
+    images = stacked.normalised(torch.from_numpy(pixels))
+    labels, tested = map(torch.from_numpy, (given.labels, given.tested))
+    return test(recipe, weights, images, labels, tested)

@@ -13,9 +13,9 @@ from multiprocessing.context import SpawnProcess
 
 from lotterybench.errors import LotteryBenchError
 from lotterybench.kinds.exact.plan import Chunk
-from lotterybench.kinds.exact.training import Counts, Pool, trained
+from lotterybench.kinds.exact.training import Outcome, Pool, trained
 
-Finished = tuple[Chunk, tuple[Counts, Counts]]
+Finished = tuple[Chunk, Outcome]
 
 
 def workers(jobs: int | None) -> int:
@@ -26,7 +26,7 @@ def workers(jobs: int | None) -> int:
 
 
 def carry_out(chunks: Sequence[Chunk], pool: Pool, jobs: int | None) -> Iterator[Finished]:
-    """Do chunks in their order; yield each with its counts as it ends.
+    """Do chunks in their order; yield each with its outcome as it ends.
 
     Closing the iterator ends the processes at once. Raises `LotteryBenchError` if one is killed.
     """
@@ -74,15 +74,15 @@ def _hand_over(pipe: Connection, waiting: deque[Chunk]) -> Chunk:
     return chunk
 
 
-def _hear(pipe: Connection) -> tuple[Counts, Counts]:
+def _hear(pipe: Connection) -> Outcome:
     try:
         found = pipe.recv()
     except (EOFError, OSError):
         raise _died() from None
     if isinstance(found, Exception):
         raise found
-    counts: tuple[Counts, Counts] = found
-    return counts
+    outcome: Outcome = found
+    return outcome
 
 
 def _died() -> LotteryBenchError:
@@ -94,7 +94,7 @@ def _died() -> LotteryBenchError:
 
 
 def _serve(pipe: Connection, pool: Pool) -> None:
-    """Answer each chunk that comes through the pipe by its counts."""
+    """Answer each chunk that comes through the pipe by its outcome."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _leave_with_parent()
     import torch

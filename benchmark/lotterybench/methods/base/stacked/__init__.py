@@ -7,11 +7,12 @@ from lotterybench.methods.base.stacked.training import (
     correct,
     initial,
     normalised,
+    outranked,
     stack,
     train,
 )
 
 __all__ = [
     "BACKBONES", "OBJECTIVES", "Backbone", "Recipe", "Weight", "backbone", "correct", "initial",
-    "normalised", "objective", "stack", "train",
+    "normalised", "objective", "outranked", "stack", "train",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
-"""Six small networks for 8×8 grey images, each with its classifier, for M models at once."""
+"""Six small networks for square grey images, each with its classifier, for M models at once."""
 
 from collections.abc import Callable
+from math import isqrt
 from typing import Literal, NamedTuple
 
 import torch.nn.functional as F
@@ -16,9 +17,7 @@ from lotterybench.methods.base.stacked.layers import (
 )
 from lotterybench.registry import unknown
 
-SIDE = 8  # pixels
-PATCH = 2
-TOKENS = (SIDE // PATCH) ** 2
+PATCH = 2  # pixels a side; images have a side that is a multiple of 4
 
 
 class Weight(NamedTuple):
@@ -32,13 +31,14 @@ class Weight(NamedTuple):
 
 
 class Backbone(NamedTuple):
-    """A network: its weights by name, the map from images (M, B, 64) to logits (M, B, classes).
+    """A network: its weights by name, the map from images (M, B, pixels) to logits.
 
-    `weights` takes the number of classes and the width. `optimiser` is what suits it; `together`
-    is the number of models in a stack whose step stays in a core's cache of 2 MB.
+    `weights` takes the number of classes, the width and the side of an image; logits are (M, B,
+    classes). `optimiser` is what suits it; `together` is the number of models in a stack whose
+    step stays in a core's cache of 2 MB.
     """
 
-    weights: Callable[[int, int], dict[str, Weight]]
+    weights: Callable[[int, int, int], dict[str, Weight]]
     logits: Callable[[Weights, Tensor], Tensor]
     width: int
     optimiser: Literal["sgd", "adam"]
@@ -73,25 +73,25 @@ def _filters(name: str, inputs: int, outputs: int) -> dict[str, Weight]:
     }
 
 
-def _linear_weights(classes: int, width: int) -> dict[str, Weight]:
-    return _dense("out", SIDE**2, classes)
+def _linear_weights(classes: int, width: int, side: int) -> dict[str, Weight]:
+    return _dense("out", side**2, classes)
 
 
 def _linear(weights: Weights, images: Tensor) -> Tensor:
     return linear(weights, "out", images)
 
 
-def _mlp_weights(classes: int, width: int) -> dict[str, Weight]:
-    return _dense("hidden", SIDE**2, width) | _dense("out", width, classes)
+def _mlp_weights(classes: int, width: int, side: int) -> dict[str, Weight]:
+    return _dense("hidden", side**2, width) | _dense("out", width, classes)
 
 
 def _mlp(weights: Weights, images: Tensor) -> Tensor:
     return linear(weights, "out", linear(weights, "hidden", images).relu())
 
 
-def _deep_weights(classes: int, width: int) -> dict[str, Weight]:
+def _deep_weights(classes: int, width: int, side: int) -> dict[str, Weight]:
     return (
-        _dense("hidden1", SIDE**2, width)
+        _dense("hidden1", side**2, width)
         | _dense("hidden2", width, width)
         | _dense("hidden3", width, width)
         | _dense("out", width, classes)
@@ -106,28 +106,30 @@ def _deep(weights: Weights, images: Tensor) -> Tensor:
     return linear(weights, "out", hidden)
 
 
-def _conv_weights(classes: int, width: int) -> dict[str, Weight]:
+def _conv_weights(classes: int, width: int, side: int) -> dict[str, Weight]:
     return (
         _filters("conv1", 1, width)
         | _filters("conv2", width, 2 * width)
-        | _dense("out", 8 * width, classes)
+        | _dense("out", 2 * width * (side // 4) ** 2, classes)
     )
 
 
 def _conv(weights: Weights, images: Tensor) -> Tensor:
-    """Two 3×3 convolutions, each pooled by maxima, to 4×4 and 2×2."""
-    models, count, _ = images.shape
-    maps = images.transpose(0, 1).reshape(count, models, SIDE, SIDE)
+    """Two 3×3 convolutions, each pooled by maxima, to a half and a quarter of the side."""
+    models, count, pixels = images.shape
+    side = isqrt(pixels)
+    maps = images.transpose(0, 1).reshape(count, models, side, side)
     for name in ("conv1", "conv2"):
         maps = F.max_pool2d(convolution(weights, name, maps).relu(), 2)
     return linear(weights, "out", maps.view(count, models, -1).transpose(0, 1))
 
 
-def _mixer_weights(classes: int, width: int) -> dict[str, Weight]:
+def _mixer_weights(classes: int, width: int, side: int) -> dict[str, Weight]:
+    tokens = (side // PATCH) ** 2
     return (
         _dense("patch", PATCH**2, width)
-        | _across("tokens1", TOKENS, TOKENS)
-        | _across("tokens2", TOKENS, TOKENS)
+        | _across("tokens1", tokens, tokens)
+        | _across("tokens2", tokens, tokens)
         | _dense("channels1", width, 2 * width)
         | _dense("channels2", 2 * width, width)
         | _dense("out", width, classes)
@@ -135,7 +137,7 @@ def _mixer_weights(classes: int, width: int) -> dict[str, Weight]:
 
 
 def _mixer(weights: Weights, images: Tensor) -> Tensor:
-    """One mixer block over 16 patches (Tolstikhin et al. 2021); tokens come before images."""
+    """One mixer block over the patches (Tolstikhin et al. 2021); tokens come before images."""
     tokens = linear(weights, "patch", _patches(images).transpose(1, 2))
     mixed = across(weights, "tokens1", norm(tokens)).relu()
     tokens = tokens + across(weights, "tokens2", mixed)
@@ -147,10 +149,10 @@ def _mixer(weights: Weights, images: Tensor) -> Tensor:
 HEADS = 2
 
 
-def _attention_weights(classes: int, width: int) -> dict[str, Weight]:
+def _attention_weights(classes: int, width: int, side: int) -> dict[str, Weight]:
     return (
         _dense("patch", PATCH**2, width)
-        | {"place": Weight((TOKENS, width), PATCH**2)}
+        | {"place": Weight(((side // PATCH) ** 2, width), PATCH**2)}
         | _dense("attend", width, 3 * width)
         | _dense("project", width, width)
         | _dense("channels1", width, 2 * width)
@@ -160,7 +162,7 @@ def _attention_weights(classes: int, width: int) -> dict[str, Weight]:
 
 
 def _attention(weights: Weights, images: Tensor) -> Tensor:
-    """One transformer block over 16 patches (Dosovitskiy et al. 2021), their mean classified."""
+    """One transformer block over the patches (Dosovitskiy et al. 2021), their mean classified."""
     tokens = linear(weights, "patch", _patches(images)) + weights["place"][:, None]
     seen = attention(linear(weights, "attend", norm(tokens)), HEADS)
     tokens = tokens + linear(weights, "project", seen)
@@ -170,10 +172,11 @@ def _attention(weights: Weights, images: Tensor) -> Tensor:
 
 
 def _patches(images: Tensor) -> Tensor:
-    """Cut images (M, B, 64) into patches (M, B, 16, 4)."""
-    models, count, _ = images.shape
-    cut = images.view(models, count, SIDE // PATCH, PATCH, SIDE // PATCH, PATCH)
-    return cut.transpose(-3, -2).reshape(models, count, TOKENS, PATCH**2)
+    """Cut images (M, B, pixels) into patches (M, B, tokens, 4)."""
+    models, count, pixels = images.shape
+    along = isqrt(pixels) // PATCH
+    cut = images.view(models, count, along, PATCH, along, PATCH)
+    return cut.transpose(-3, -2).reshape(models, count, along**2, PATCH**2)
 
 
 BACKBONES = {

@@ -12,6 +12,7 @@ from lotterybench.methods.base.stacked.backbones import Backbone, Weight, backbo
 from lotterybench.methods.base.stacked.layers import Weights
 from lotterybench.methods.base.stacked.objectives import objective
 
+NONE = 0xFFFF  # a bit for each of 16 classes
 TESTED = 64  # images of a model at a time: as a training batch, they stay in the cache
 
 
@@ -35,10 +36,15 @@ def normalised(images: Tensor) -> Tensor:
     return (images.float() / 255 - MEAN) / SPREAD
 
 
-def initial(network: Backbone, classes: int, seed: int, width: int | None = None) -> Weights:
-    """Return the weights of one model at the start, drawn from its own 64-bit seed."""
+def initial(
+    network: Backbone, classes: int, seed: int, width: int | None = None, side: int = 8
+) -> Weights:
+    """Return the weights of one model at the start, drawn from its own 64-bit seed.
+
+    `side` is that of its images, in pixels.
+    """
     noise = np.random.default_rng(seed)
-    shapes = network.weights(classes, width or network.width)
+    shapes = network.weights(classes, network.width if width is None else width, side)
     return {name: _start(noise, weight) for name, weight in shapes.items()}
 
 
@@ -57,7 +63,7 @@ def stack(models: Sequence[Weights]) -> Weights:
 def train(recipe: Recipe, weights: Weights, images: Tensor, labels: Tensor, rows: Tensor) -> None:
     """Train a stack in place.
 
-    `images` is float (N, 64); `labels` int64 (M, N) are each model's own; `rows` int64
+    `images` is float (N, pixels); `labels` int64 (M, N) are each model's own; `rows` int64
     (steps, M, B) says which images each model sees in each step.
     """
     network, loss = backbone(recipe.backbone), objective(recipe.objective)
@@ -98,3 +104,28 @@ def correct(
         right += (hit & (part >= 0)).sum(1)
         sound &= logits.isfinite().flatten(1).all(1)
     return (right * sound).numpy()
+
+
+@torch.no_grad()
+def outranked(
+    recipe: Recipe, weights: Weights, images: Tensor, labels: Tensor, rows: Tensor
+) -> NDArray[np.uint16]:
+    """Return which classes each model ranks above that of a test image, (M, T), a bit per class.
+
+    No bit is set where the image is named rightly, and none of a set of classes where it would be
+    if only they had logits; ties are `argmax`'s. `rows` are as for `correct`; where they are
+    padded, and for models that give a number that is not finite, all bits are set.
+    """
+    network = backbone(recipe.backbone)
+    found = []
+    sound = torch.ones(len(rows), dtype=torch.bool)
+    for part in torch.split(rows, TESTED, dim=1):
+        shown = part.clamp(min=0)
+        logits = network.logits(weights, images[shown.flatten()].view(*shown.shape, -1))
+        true = labels.gather(1, shown)[..., None]
+        own, classes = logits.gather(2, true), torch.arange(logits.shape[-1])
+        above = (logits > own) | ((logits == own) & (classes < true))
+        found.append((above << classes).sum(-1).masked_fill(part < 0, NONE))
+        sound &= logits.isfinite().flatten(1).all(1)
+    bits = torch.cat(found, 1).masked_fill(~sound[:, None], NONE)
+    return bits.numpy().astype(np.uint16)
