@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 from typer.testing import CliRunner
 
@@ -11,13 +12,17 @@ from lotterybench.cli import app
 from lotterybench.errors import BadResults
 from lotterybench.kinds.exact import Exact, exact_file
 from lotterybench.kinds.exact.files import write_exact
+from lotterybench.manifests import find_base
+from lotterybench.methods.base import stacked
 from lotterybench.paths import track_file
 from lotterybench.score import exact_report
+from lotterybench.score.exact.classes import items, restricted
+from lotterybench.score.exact.costs import cost_of, forward
 from lotterybench.tracks import track
 from lotterybench.verification import verify
 
 ENTRY = track["digits-exact"]
-COUNT, EACH = 8, 2  # families, configurations of each
+COUNT, EACH = 12, 3  # families, configurations of each
 
 
 def bits(classes):
@@ -51,26 +56,33 @@ def folder(tmp_path_factory):
     two = made(truth, [bits(pair) for pair in pairs], 6, noise, rng)
     write_exact(exact_file(place, 10), full)
     write_exact(exact_file(place, 2), two)
+    control = made(truth, [bits(range(10))], 6, np.full(1, 0.05), rng)
+    write_exact(exact_file(place, 10, ENTRY.cheaper[0]), control)
     return place, full, two, pairs
 
 
-def test_every_subset_counts(folder):
-    place, full, two, pairs = folder
-    (found,) = exact_report(place)
-    x = (full.correct[0] / 600).mean(1)
-    tau = [stats.kendalltau(x, (row / 600).mean(1)).statistic for row in two.correct]
-    assert (found.classes, found.subsets, found.configurations, found.families) == (2, 45, 16, 8)
+@pytest.fixture(scope="module")
+def report(folder):
+    return exact_report(folder[0])
+
+
+def test_every_subset_counts(folder, report):
+    _, full, two, pairs = folder
+    (found,) = report.counts
+    x = full.correct[0].sum(1)  # all have the same totals
+    tau = [stats.kendalltau(x, row.sum(1)).statistic for row in two.correct]
+    assert (found.classes, found.subsets, found.configurations, found.families) == (2, 45, 36, 12)
     assert (found.seeds_full, found.seeds) == (6, 6)
-    assert found.mean == pytest.approx(np.mean(tau))
+    assert found.tau.value == pytest.approx(np.mean(tau))
     assert (found.lowest, found.highest) == pytest.approx((min(tau), max(tau)))
     assert (found.low, found.median, found.high) == pytest.approx(np.percentile(tau, [5, 50, 95]))
     assert found.above == np.mean(np.array(tau) >= 0.7)
-    assert found.best == [str(label) for label in pairs[int(np.argmax(tau))]]
-    assert "0" in found.best
+    assert found.best.classes == [str(label) for label in pairs[int(np.argmax(tau))]]
+    assert "0" in found.best.classes
 
 
-def test_a_real_difference_between_subsets_survives_on_other_families(folder):
-    (found,) = exact_report(folder[0])
+def test_a_real_difference_between_subsets_survives_on_other_families(report):
+    found = report.counts[0]
     assert found.reliability > 0.9
     assert found.reliable
     assert found.across_families > 0.5
@@ -99,5 +111,102 @@ def test_what_is_missing_or_of_another_track_is_told(folder, tmp_path):
         exact_report(tmp_path)
     other = two._replace(configurations=[*two.configurations[:-1], "other"])
     write_exact(exact_file(tmp_path, 2), other)
-    with pytest.raises(BadResults, match="subsets of 2 classes have another pool than full data"):
+    with pytest.raises(BadResults, match="another pool than full data"):
         exact_report(tmp_path)
+
+
+def test_verdicts_and_bounds_hold_for_all_subsets_at_once(report):
+    """Pairs with class 0 rank as full data do, the others hardly: both are told apart."""
+    (found,) = report.counts
+    assert found.faithful >= 1
+    assert found.refuted >= 1
+    assert found.faithful + found.refuted <= 45
+    assert found.tickets <= found.faithful
+    assert found.best.low < found.best.tau
+    assert found.best.exists
+    assert found.best.both <= min(found.best.above_mean, found.best.above_level) <= 9
+    assert 1 <= found.best.contenders <= 9  # those with class 0
+    assert found.procedure.percentile > 0.8
+    assert found.procedure.in_sample > found.procedure.population
+    assert found.retest > 0.3
+    assert found.control.value == pytest.approx(0.85, abs=0.15)
+    assert found.difference.value == pytest.approx(found.tau.value - found.control.value)
+
+
+def test_of_subsets_that_do_not_differ_none_is_better(tmp_path):
+    """The best of 45 equal subsets looks better than their mean, and is not called so."""
+    place = tmp_path / "digits-exact"
+    place.mkdir()
+    track_file(place).write_bytes(ENTRY.pretty())
+    rng = np.random.default_rng(8)
+    truth = rng.uniform(0.6, 0.95, COUNT * EACH)
+    pairs = [bits(pair) for pair in sorted(combinations(range(10), 2), key=bits)]
+    write_exact(exact_file(place, 10), made(truth, [bits(range(10))], 6, np.zeros(1), rng))
+    write_exact(exact_file(place, 2), made(truth, pairs, 6, np.full(45, 0.05), rng))
+    (found,) = exact_report(place).counts
+    assert found.highest > found.tau.value + 0.05
+    assert not found.best.exists
+    assert found.best.above_mean <= 1
+    assert found.best.contenders > 15
+    assert abs(found.procedure.percentile - 0.5) < 0.25
+    assert found.faithful is None  # no control was run
+    assert found.evaluation is None
+
+
+@pytest.mark.slow  # the counter takes seconds to import
+def test_costs_are_what_torch_counts():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for name, network in stacked.BACKBONES.items():
+        for width, classes, side in ((None, 10, 8), (None, 5, 8), (8, 10, 4)):
+            weights = stacked.stack([stacked.initial(network, classes, 0, width, side)])
+            with torch.no_grad(), FlopCounterMode(display=False) as counted:
+                network.logits(weights, torch.zeros(1, 1, side**2))
+            assert forward(name, width, classes, side) == counted.get_total_flops()
+
+
+def test_cheaper_arms_cost_less():
+    base = find_base(ENTRY.base)[0]
+    costs = {str(arm): cost_of(ENTRY, base, 10, arm) for arm in ENTRY.cheaper}
+    assert cost_of(ENTRY, base, 10) == 1
+    for classes in range(2, 10):
+        assert costs[f"control-{classes / 10:g}"] == pytest.approx(classes / 10, abs=0.01)
+        assert cost_of(ENTRY, base, classes) == pytest.approx(classes / 10, abs=0.02)
+    assert 0.2 < costs["low-resolution-4"] < 0.3
+    assert 0.25 < costs["narrower-0.5"] < 0.5
+    assert costs["narrower-0.25"] < costs["narrower-0.5"]
+
+
+def test_evaluation_on_fewer_classes_is_that_of_models_trained_on_all():
+    """Bits of outranking classes against logits."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(4, size=60)
+    logits = rng.normal(size=(5, 4, 60, 4)) + 2 * np.eye(4)[labels]
+    true = np.take_along_axis(logits, labels[None, None, :, None], -1)
+    bits_above = ((logits > true) << np.arange(4)).sum(-1).astype(np.uint16)
+    empty = np.zeros((1, 5, 12), np.uint16)
+    names = [f"c{i}" for i in range(5)]
+    full = Exact(names, names, np.array([15], np.uint16), empty, empty, {}, bits_above, labels)
+    for subset in (0b0011, 0b1110, 0b1111):
+        kept = [c for c in range(4) if subset >> c & 1]
+        inside = np.isin(labels, kept)
+        named = np.array(kept)[logits[..., inside, :][..., kept].argmax(-1)]
+        assert restricted(full, subset) == pytest.approx((named == labels[inside]).mean(-1))
+    assert items(full) == pytest.approx((logits.argmax(-1) == labels).mean(1))
+
+
+def test_the_frontier_has_every_way_to_save(report):
+    found = report.frontier
+    kinds = {(point.kind, point.name) for point in found.points}
+    assert kinds == {("random", "2 classes"), ("control", "control-0.2")}
+    for point in found.points:
+        assert point.cost == pytest.approx(0.2, abs=0.02)
+        assert point.tau.interval.low < point.tau.value < point.tau.interval.high
+    assert {choice.scheme for choice in found.choices} == {"best", "three"}
+    best, three = (
+        next(c for c in found.choices if c.scheme == scheme and c.kind == "control")
+        for scheme in ("best", "three")
+    )
+    assert three.spend == pytest.approx(best.spend + 3)
+    assert best.spend == pytest.approx(0.2 * 36, rel=0.1)
+    assert three.lost.value <= best.lost.value + 0.2

@@ -11,7 +11,7 @@ from lotterybench.paths import keyring_file, track_file
 from lotterybench.published import study
 from lotterybench.records import Declared
 from lotterybench.results import read
-from lotterybench.score import board, exact_report
+from lotterybench.score import board, read_enumeration
 from lotterybench.shards import INDEX, UNFINISHED, shard_problems
 from lotterybench.trials import Track
 
@@ -92,7 +92,7 @@ def _results_problems(folder: Path) -> list[str]:
     if found:
         return found
     if Track.read(track_file(folder).read_bytes(), str(track_file(folder))).kind == "exact":
-        exact_report(folder)
+        read_enumeration(folder)
     else:
         board(folder)
     return found

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lotterybench.fidelities import ExactCount, SubsetScores
+from lotterybench.enumerations import ExactCount
+from lotterybench.estimates import Estimate
+from lotterybench.fidelities import SubsetScores
 
 if TYPE_CHECKING:
     from lotterybench.compare import Order
@@ -59,11 +61,11 @@ def fidelity_row(entry: SubsetScores) -> dict[str, Any]:
         return {"subset": ref, **row, "verdict": f"{entry.missing} runs missing"}
     shown = fidelity.interval
     row |= {
-        "tau-b": _number(fidelity.tau),
+        "tau-b": number(fidelity.tau),
         "5 % – 95 %": f"{shown.low:.2f} – {shown.high:.2f}" if shown else "too few families",
-        "rho": _number(fidelity.rho),
-        "ceiling": _number(fidelity.ceiling),
-        "cost": f"{fidelity.cost_ratio:.0%}",
+        "rho": number(fidelity.rho),
+        "ceiling": number(fidelity.ceiling),
+        "cost": f"{fidelity.total_ratio or fidelity.cost_ratio:.0%}",
         "verdict": f"{fidelity.verdict}: {fidelity.why}",
     }
     return {"subset": ref, **row}
@@ -85,19 +87,36 @@ def order_row(order: Order, as_json: bool) -> dict[str, Any]:
 
 def exact_row(count: ExactCount) -> dict[str, Any]:
     """Return the report on all subsets of one size as a row of text."""
-    how = count.procedure
-    held = f"{how.tau:.2f} ({_number(how.population)} at random)" if how else "undefined"
+    how, best = count.procedure, count.best
+    held = f"{how.tau:.2f} ({number(how.population)} at random)" if how else "undefined"
+    found = "too few families"
+    if best:
+        exists = "yes" if best.exists else "no"
+        found = f"{exists}: {best.tau:.2f}, surely {best.low:.2f}; {best.contenders} may be best"
+    verdicts = "descriptive"
+    if count.faithful is not None:
+        verdicts = f"{count.faithful} / {count.tickets} / {count.refuted}"
     return {
         "classes": count.classes,
         "subsets": count.subsets,
-        "tau-b, 5 % – 95 %": f"{count.low:.2f} – {count.high:.2f}",
-        "mean": _number(count.mean),
-        "best": f"{count.highest:.2f}: {' '.join(count.best)}",
-        "tau >= 0.7": f"{count.above:.0%}",
+        "mean tau-b": _estimate(count.tau),
+        "5 % – 95 % of subsets": f"{count.low:.2f} – {count.high:.2f}",
+        "less control": _estimate(count.difference),
+        "faithful / tickets / refuted": verdicts,
+        "better than the mean and 0.7": found,
         "best, on families not seen": held,
-        "split-half (seeds)": _number(count.reliability),
+        "split-half (seeds)": number(count.reliability),
     }
 
 
-def _number(value: float | None) -> str:
+def _estimate(shown: Estimate | None) -> str:
+    if shown is None:
+        return "not run"
+    bounds = shown.interval
+    beside = f" ({bounds.low:.2f} – {bounds.high:.2f})" if bounds else ""
+    return f"{shown.value:.2f}{beside}"
+
+
+def number(value: float | None) -> str:
+    """Write a number with two digits."""
     return "undefined" if value is None else f"{value:.2f}"

@@ -32,7 +32,9 @@ class Procedure(NamedTuple):
     """The held-out τ of a selection procedure, and that of a candidate taken at random.
 
     `gain` is `tau` − `population`; bounds are of the family bootstrap (None for fewer than 6
-    families). `chosen` (K,) is how often each candidate was selected, as a share.
+    families). `chosen` (K,) is how often each candidate was selected, as a share. `in_sample` is
+    the τ that the selected had where it was selected, `percentile` the mean share of candidates
+    that it beats where it was not (ties ½): 0.5 is no better than at random.
     """
 
     tau: float
@@ -41,6 +43,20 @@ class Procedure(NamedTuple):
     gain: float | None
     gain_bounds: Bounds | None
     chosen: Floats
+    in_sample: float
+    percentile: float
+
+
+class _Selections(NamedTuple):
+    """How often each pair was scored with each subset (K, n, n) and at all (n, n), the share of
+    selections that each subset got (K,), and what they were worth.
+    """
+
+    chosen: Floats
+    seen: Floats
+    shares: Floats
+    in_sample: float
+    percentile: float
 
 
 def best_tau(full: Floats, subsets: Floats) -> Floats:
@@ -63,17 +79,22 @@ def certify(
     rng: np.random.Generator,
     *,
     choose: Choose = best_tau,
+    learning: tuple[Floats, Floats] | None = None,
     splits: int = SPLITS,
     draws: int = DRAWS,
 ) -> Procedure | None:
     """Return what a selection procedure's subset is worth on families that it has not seen.
 
     `full` (n,) and `subsets` (K, n) are seed means, `families` (n,) numbers families from 0;
-    `choose` takes both for the choosing half and returns weights (K,) that sum to 1. Pairs that no
-    split scored (all families apart in all of them) are left out. None where τ is undefined.
+    `choose` takes both for the choosing half and returns weights (K,) that sum to 1; `learning`
+    are means over other seeds for it to choose with, so that nothing of what selects a subset
+    scores it. Pairs that no split scored (all families apart in all of them) are left out. None
+    where τ is undefined.
     """
     x, ys = checked(full), checked(subsets)
-    chosen, seen, shares = _selections(x, ys, families, rng, choose, splits)
+    learnt = (x, ys) if learning is None else (checked(learning[0]), checked(learning[1]))
+    made = _selections((x, ys), learnt, families, rng, choose, splits)
+    chosen, seen = made.chosen, made.seen
     sx = signs(x)
     agreed, untied, all_agreed, all_untied = (np.zeros(sx.shape) for _ in range(4))
     for k, y in enumerate(ys):  # one subset's signs at a time: K may be large
@@ -101,29 +122,51 @@ def certify(
         drawn = taus(family_draws(families, rng, draws))
         bounds, gain_bounds = percentiles(drawn[0]), percentiles(drawn[0] - drawn[1])
     gain = None if population is None else tau - population
-    return Procedure(tau, bounds, population, gain, gain_bounds, shares)
+    return Procedure(
+        tau, bounds, population, gain, gain_bounds, made.shares, made.in_sample, made.percentile
+    )
 
 
 def _selections(
-    x: Floats,
-    ys: Floats,
+    scoring: tuple[Floats, Floats],
+    learning: tuple[Floats, Floats],
     families: Ints,
     rng: np.random.Generator,
     choose: Choose,
     splits: int,
-) -> tuple[Floats, Floats, Floats]:
-    """Return how often each pair was scored with each subset (K, n, n) and at all (n, n), and the
-    share of selections that each subset got (K,).
-    """
+) -> _Selections:
+    """Choose on each half of the families in turn, and score on the other."""
+    (x, ys), (known, candidates) = scoring, learning
     count, n = int(families.max()) + 1, len(x)
     chosen, seen, shares = np.zeros((len(ys), n, n)), np.zeros((n, n)), np.zeros(len(ys))
+    worth: list[tuple[float, float]] = []
     for _ in range(splits):
         fold = np.isin(families, rng.permutation(count)[: count // 2])
         for learn in (fold, ~fold):
             inside = np.outer(~learn, ~learn)
-            weights = choose(x[learn], ys[:, learn])
+            weights = choose(known[learn], candidates[:, learn])
             for k in np.flatnonzero(weights):
                 chosen[k] += weights[k] * inside
             seen += inside
             shares += weights / (2 * splits)
-    return chosen, seen, shares
+            before = correlations(known[learn], candidates[:, learn]).tau
+            after = correlations(x[~learn], ys[:, ~learn]).tau
+            worth.append((_weighted(before, weights), _weighted(_percentiles(after), weights)))
+    in_sample, percentile = (float(np.nanmean(side)) for side in zip(*worth, strict=True))
+    return _Selections(chosen, seen, shares, in_sample, percentile)
+
+
+def _weighted(values: Floats, weights: Floats) -> float:
+    there = np.isfinite(values) & (weights > 0)
+    return float((values[there] * weights[there]).sum() / weights[there].sum())
+
+
+def _percentiles(tau: Floats) -> Floats:
+    """Return the share of other candidates that each (K,) beats, ties ½; one alone is at ½."""
+    if len(tau) < 2:
+        return np.full(len(tau), 0.5)
+    known = np.where(np.isfinite(tau), tau, -np.inf)
+    less = (known[:, None] > known[None, :]).sum(axis=1)
+    same = (known[:, None] == known[None, :]).sum(axis=1) - 1
+    found: Floats = (less + same / 2) / (len(tau) - 1)
+    return found
