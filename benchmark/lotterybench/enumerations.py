@@ -74,7 +74,8 @@ class ExactCount(Record):
     of the subsets' τ less it. `faithful`, `tickets` and `refuted` count verdicts of §8 after Holm
     over the subsets of this size, without a condition on percentiles; the rest is undecided. They
     are None where there is too little for a verdict (§1, §2). `reliability` is the
-    split-half correlation of the subsets' τ over disjoint seeds, which is `reliable` from 0.9 on,
+    split-half correlation of the subsets' τ over disjoint seeds, which is `reliable` from 0.9 on
+    and would be with `seeds_needed` by Spearman and Brown's formula,
     `across_families` that over disjoint families; `retest` the share of the best tenth on half of
     the seeds that is in the best tenth on the others. `components` are the variances of scores, in
     squared points. `procedure` is to take the best.
@@ -108,6 +109,7 @@ class ExactCount(Record):
     reliability: float | None = None
     across_families: float | None = None
     reliable: bool = False
+    seeds_needed: int | None = None
     retest: float | None = None
     components: dict[str, float] = {}
     procedure: Procedure | None = None

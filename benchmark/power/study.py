@@ -17,12 +17,13 @@ from appendix import appendix
 from coverage import coverage
 from nulls import nulls
 from page import page
+from together import together
 from verdicts import sizes, verdicts
 
 HERE = Path(__file__).parent
 SECTIONS: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
     "coverage": coverage, "null": nulls, "verdicts": verdicts, "sizes": sizes,
-    "appendix": appendix,
+    "together": together, "appendix": appendix,
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,7 @@ def _count(there: Enumeration, x: Floats, groups: Ints, count: int, found: Exact
         reliability=seeds.correlation if seeds else None,
         across_families=families.correlation if families else None,
         reliable=bool(seeds and seeds.correlation >= RELIABLE),
+        seeds_needed=_seeds_needed(seeds.correlation, ys.shape[2]) if seeds else None,
         retest=_retest(x, ys, rng),
         components=_components(there.full, ys),
         procedure=_procedure(x, ys, groups, rng),
@@ -216,6 +218,14 @@ def _retest(x: Floats, ys: Floats, rng: np.random.Generator) -> float | None:
         (one, again), (here, there) = _halves(x, rng), _halves(ys, rng)
         found.append(retest(correlations(one, here).tau, correlations(again, there).tau))
     return float(np.mean(found))
+
+
+def _seeds_needed(correlation: float, seeds: int) -> int | None:
+    """Return the seeds, in threes, whose halves would correlate by 0.9 (Spearman & Brown 1910)."""
+    if not 0 < correlation < 1:
+        return None
+    times = RELIABLE * (1 - correlation) / (correlation * (1 - RELIABLE))
+    return 3 * ceil(times * 2 * (seeds // 2) / 3)
 
 
 def _halves(scores: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
