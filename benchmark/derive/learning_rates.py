@@ -12,6 +12,10 @@ and the defaults of `lotterybench list methods` from
 
     OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py cifar10 METHOD… --seeds 1
 
+and the rates of self-supervised transformers (docs/tracks.md) from
+
+    OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py cifar10-5k METHOD… --seeds 1
+
 whose output lies in benchmark/derive/learning_rates/.
 """
 
@@ -62,6 +66,8 @@ SWEEPS = {
 DEFAULT = Sweep(
     32, 5_000, {"epochs": 10, "batch": 128}, ["resnet8", "vit"], {"sgd": 0.12, "adamw": 0.002}
 )
+# What a machine without a GPU affords: the same images at half the side, fewer epochs.
+SHORT = Sweep(16, None, {"epochs": 6, "batch": 128}, ["vit"], {"sgd": 0.12, "adamw": 0.002})
 
 
 def main() -> None:
@@ -78,7 +84,7 @@ def main() -> None:
     found = images(base.id, "train")
     labels = torch.from_numpy(found.labels.copy())
     for name in args.methods:
-        sweep = SWEEPS.get((args.base, name), DEFAULT)
+        sweep = SWEEPS.get((args.base, name), SHORT if args.base == "cifar10-5k" else DEFAULT)
         pixels = torch.from_numpy(reduced(found.pixels, sweep.side).transpose(0, 3, 1, 2).copy())
         rows = torch.from_numpy(np.random.default_rng(0).permutation(len(labels))[: sweep.rows])
         held, kept = rows.tensor_split([len(rows) // 5])
