@@ -66,6 +66,7 @@ def toy_pool(per_class=20, classes=5, dims=8, epochs=12, seeds=2, seed=0, half=T
     if half:
         by_epoch = {k: [stored(v) for v in values] for k, values in by_epoch.items()}
         by_sample = {k: stored(v) for k, v in by_sample.items()}
+    by_method = made_methods(embedding @ centres.T, labels, np.random.default_rng([seed, 1]))
     names = tuple(f"name {label}" for label in range(classes))
     # a binary tree of synsets: class 5 is root/n1/n10/n101, and so on
     depth = max(1, (classes - 1).bit_length())
@@ -73,7 +74,19 @@ def toy_pool(per_class=20, classes=5, dims=8, epochs=12, seeds=2, seed=0, half=T
         ("entity", *(f"n{label >> (depth - level):0{level}b}" for level in range(1, depth + 1)))
         for label in range(classes)
     )
-    return Pool(labels, classes, Arrays(by_epoch, by_sample), names=names, paths=paths)
+    signals = Arrays(by_epoch, by_sample, by_method)
+    return Pool(labels, classes, signals, names=names, paths=paths)
+
+
+def made_methods(logits, labels, rng, methods=12, seeds=2):
+    """Return the signals of a choose pool, of methods that blur logits (N, C) more and more."""
+    shape = (len(labels), seeds, logits.shape[1])
+    blurred = [
+        0.3 * logits[:, None] + 0.1 * (at + 5) * rng.normal(size=shape) for at in range(methods)
+    ]
+    held = [stored(softmax(each)) for each in blurred]
+    right = [(each.argmax(2) == labels[:, None]).sum(1) for each in held]
+    return {"held_out_seeds": held, "right": right}
 
 
 def stored(values):

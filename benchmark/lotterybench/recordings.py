@@ -20,7 +20,7 @@ from pydantic import Field
 
 from lotterybench.errors import BadRecord, BadRequest, UnknownName
 from lotterybench.paths import signals_folder
-from lotterybench.records import Proxy, Record, Sha256, Slug, sha256_of
+from lotterybench.records import Base, Proxy, Record, Sha256, Slug, sha256_of
 from lotterybench.registry import unknown
 from lotterybench.signals import EPOCHS, SAMPLES, missing
 from lotterybench.storage import write_whole
@@ -71,6 +71,13 @@ class Recorded(Record):
     def true_digest(self) -> str:
         """Return what `digest` must be."""
         return sha256_of(self.fields(without=frozenset({"digest"})))
+
+    def images(self, rows: int) -> int:
+        """Return how many training images it took on a split of so many rows.
+
+        Each seed trains on all samples and, with f folds, on all but each of them once.
+        """
+        return self.proxy.epochs * rows * len(self.seeds) * max(1, self.folds)
 
 
 class Stored:
@@ -125,7 +132,7 @@ class Stored:
             raise missing(name, self.names())
         seeds = self.recorded.seeds
         if name == "held_out":
-            return _mean(self._joined("probabilities", seed) for seed in seeds)
+            return _mean(self.held_out(seed) for seed in seeds)
         if name == "deepfool":
             return _mean(self._joined("deepfool", seed) for seed in seeds)
         if name == "grand":
@@ -135,6 +142,14 @@ class Stored:
         if name.startswith("split_"):
             return _array(*self.of("held", seeds[0])[0], name.removeprefix("split_"))
         return _array(*self.of("whole", seeds[0])[0], name)
+
+    def methods(self, name: str) -> Sequence[NDArray[np.generic]]:
+        """Raise `BadRequest`: a recorded set is of one configuration, not of a choose pool."""
+        raise missing(name, self.names())
+
+    def held_out(self, seed: int) -> NDArray[np.float16]:
+        """Return what one seed's networks say of the samples held out from them, (N, C)."""
+        return self._joined("probabilities", seed)
 
     def _joined(self, name: str, seed: int) -> NDArray[Any]:
         """Return an array of which each fold's network gives the rows that it did not train on."""
@@ -194,6 +209,19 @@ def find_signals(base: str, name: str | None, reads: Iterable[str] = ()) -> Stor
         f"several recorded sets of {base} have {needs}: give one as --signals: "
         f"{', '.join(_labels(fit))}"
     )
+
+
+def check_base(recorded: Recorded, base: Base) -> None:
+    """Raise `BadRequest` if a set was recorded of another copy or keyring than the base at hand."""
+    for what, theirs, ours in (
+        ("base", recorded.base_digest, base.digest),
+        ("keyring", recorded.keyring_digest, base.keyring_digest),
+    ):
+        if theirs != ours:
+            raise BadRequest(
+                f"the signals {recorded.digest[:16]} are of another {what} ({theirs[:12]}…) than "
+                f"the {base.id} at hand ({ours[:12]}…); record them again"
+            )
 
 
 def _labels(sets: Iterable[Recorded]) -> list[str]:

@@ -20,9 +20,7 @@ SPLITS: tuple[Split, Split] = ("train", "test")
 
 def canonical_json(thing: Any) -> bytes:
     """Serialise to the one JSON text that digests are taken of: sorted keys, no spaces, ASCII."""
-    text = json.dumps(
-        thing, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
+    text = json.dumps(thing, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.encode()
 
 
@@ -219,13 +217,21 @@ class Proxy(Record):
 
 
 class SelectedWith(Record):
-    """What a selector was shown beside sizes: method results, signals and their proxy, labels."""
+    """What a selector was shown: results of methods, signals and their proxy, labels.
+
+    `methods` is a choose pool, `families` its families (never scored, protocol §6), `recordings`
+    its recorded sets in that order, of `seeds` each, that saw `images` in training.
+    """
 
     methods: list[str] = []
+    families: list[str] = []
+    recordings: list[Sha256] = []
+    images: int = 0
     seeds: list[int] = []
     signals: Sha256 | None = None
     proxy: Proxy | None = None
     proxy_seeds: list[int] = []
+    proxy_folds: int = 3  # of a proxy that reads labels: it was also trained without each
     labels: bool = False
 
 

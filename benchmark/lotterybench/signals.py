@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -39,6 +39,13 @@ SAMPLES = {
     "validation": "(N,) the sample is one of those held out from that network (yes or no)",
 }
 
+# One array per configuration of a choose pool (`lotterybench.choose_pool`), of networks that were
+# not trained on the sample.
+METHODS = {
+    "right": "(N,) in how many of the S seeds the label is predicted",
+    "held_out_seeds": "(N, S, C) probabilities, each seed by itself",
+}
+
 
 class Signals(Protocol):
     """Arrays of signals by name; raises `BadRequest` for one that was not recorded."""
@@ -51,6 +58,10 @@ class Signals(Protocol):
         """Return a signal of `SAMPLES` as (N,) or (N, d)."""
         ...
 
+    def methods(self, name: str) -> Iterable[NDArray[np.generic]]:
+        """Yield a signal of `METHODS` as (N, …), one array per configuration."""
+        ...
+
 
 @dataclass(frozen=True)
 class Arrays:
@@ -58,18 +69,28 @@ class Arrays:
 
     by_epoch: Mapping[str, Sequence[NDArray[Any]]] = field(default_factory=dict)
     by_sample: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    by_method: Mapping[str, Sequence[NDArray[Any]]] = field(default_factory=dict)
 
     def epochs(self, name: str) -> Sequence[NDArray[Any]]:
         """Return a per-epoch signal."""
         if name not in self.by_epoch:
-            raise missing(name, [*self.by_epoch, *self.by_sample])
+            raise missing(name, self._names())
         return self.by_epoch[name]
 
     def samples(self, name: str) -> NDArray[Any]:
         """Return a per-sample signal."""
         if name not in self.by_sample:
-            raise missing(name, [*self.by_epoch, *self.by_sample])
+            raise missing(name, self._names())
         return self.by_sample[name]
+
+    def methods(self, name: str) -> Sequence[NDArray[Any]]:
+        """Return a signal of each configuration of a choose pool."""
+        if name not in self.by_method:
+            raise missing(name, self._names())
+        return self.by_method[name]
+
+    def _names(self) -> list[str]:
+        return [*self.by_epoch, *self.by_sample, *self.by_method]
 
 
 def missing(name: str, there: Sequence[str]) -> BadRequest:

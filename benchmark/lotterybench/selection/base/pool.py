@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -53,6 +53,14 @@ class Pool:
     def samples(self, name: str) -> NDArray[np.float32]:
         """Return a per-sample signal as float32 (N,) or (N, d); raises as `epochs` does."""
         return self._sound(name, self.signals.samples(name).T).T
+
+    def methods(self, name: str) -> Iterator[NDArray[np.float32]]:
+        """Yield a signal of each configuration of a choose pool as float32 (N, …), one at a time.
+
+        Raises as `epochs` does.
+        """
+        for found in self.signals.methods(name):
+            yield self._sound(name, found.T).T
 
     def _sound(self, name: str, found: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return the pool's part of an array (…, all N) as contiguous finite float32."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lotterybench.errors import BadRequest
 from lotterybench.registry import Registry
 from lotterybench.selection.base.pool import Pool
+from lotterybench.signals import METHODS
 
 Kind = Literal["samples", "classes"]
 
@@ -88,6 +89,11 @@ class Selector:
     def labels(self) -> bool:
         """Whether it reads labels, whatever its settings."""
         return self.spec.labels
+
+    @property
+    def methods(self) -> bool:
+        """Whether it reads results of methods: of a choose pool (protocol §6)."""
+        return any(name in METHODS for name in self.spec.reads)
 
     @property
     def splits(self) -> bool:
