@@ -9,7 +9,7 @@ from torch import nn
 
 from lotterybench.errors import BadRequest
 from lotterybench.methods import Trained
-from lotterybench.methods.base import probes
+from lotterybench.methods.base import probes, ridge
 from lotterybench.methods.base.augment import normalise
 
 CLASSES = 5
@@ -103,6 +103,7 @@ def small(monkeypatch):
     """Let everything be large: features lie in a file, probes work in parts."""
     for bound in ("MAPPED", "AT_ONCE", "DOUBLES"):
         monkeypatch.setattr(probes, bound, 300)
+    monkeypatch.setattr(ridge, "DOUBLES", 300)
 
 
 def judged(data):

@@ -17,7 +17,7 @@ from lotterybench.manifests import find_base
 from lotterybench.methods import Task, Trained, method
 from lotterybench.provenance import processor
 from lotterybench.records import SPLITS
-from lotterybench.trials import Curve, arm_name
+from lotterybench.trials import Curve, Setting, arm_name
 
 if TYPE_CHECKING:
     from lotterybench.methods.base.data import Share
@@ -37,7 +37,7 @@ def execute(runs: Sequence[Run], device: str, conduct: Conduct | None = None) ->
         start = time.perf_counter()
         attempt = attempted(run, device, conduct or Conduct(), nullcontext)
         result = record(run, attempt, device_name(device))
-        yield Done(result, time.perf_counter() - start, attempt.curve)
+        yield Done(result, time.perf_counter() - start, attempt.curve, attempt.outranked)
 
 
 def attempted(run: Run, device: str, conduct: Conduct, together: Together) -> Attempt:
@@ -54,7 +54,8 @@ def attempted(run: Run, device: str, conduct: Conduct, together: Together) -> At
     _readable(run, device, conduct)
     try:
         trained, precision = train_run(run, device, conduct, together)
-        metrics = evaluate(run, trained, device, conduct)
+        found = evaluate(run, trained, device, conduct)
+        flops = _flops(run, trained)
         _keep(run, trained, conduct)
     except (Apart, BadShards, NoSpace):
         raise
@@ -70,8 +71,8 @@ def attempted(run: Run, device: str, conduct: Conduct, together: Together) -> At
         Curve(key=run.key, epoch=line.epoch, loss=line.loss, lr=line.lr) for line in trained.curve
     )
     return Attempt(
-        "ok", None, metrics, trained.images_seen, flags_of(metrics), curve, precision,
-        "streamed" if conduct.shards else "resident",
+        "ok", None, found.metrics, trained.images_seen, flags_of(found.metrics), curve, precision,
+        "streamed" if conduct.shards else "resident", flops, found.outranked,
     )  # fmt: skip
 
 
@@ -149,11 +150,9 @@ def _keep(run: Run, trained: Trained, conduct: Conduct) -> None:
     if conduct.encoders is not None:
         where = run.subset.name if run.subset else arm_name(run.arm, run.amount)
         name = f"{run.configuration.name}-{where}-seed{run.seed}.safetensors"
-        base, config = find_base(run.track.base)[0], run.config
-        shape = {
-            "in_chans": 3 if base.mode == "RGB" else 1,
-            "size": run.resolution or base.size[0],
-        }
+        config = run.config
+        channels, height, _ = _shape(run)
+        shape = {"in_chans": channels, "size": height}
         kept = {key: config[key] for key in ("backbone", "width") if key in config}
         about = {
             "run": run.key,
@@ -163,6 +162,26 @@ def _keep(run: Run, trained: Trained, conduct: Conduct) -> None:
         save_encoder(trained.encoder, conduct.encoders / name, about)
     if conduct.checkpoints is not None:
         (conduct.checkpoints / f"{run.key}.safetensors").unlink(missing_ok=True)
+
+
+def _shape(run: Run) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of a run's images."""
+    base, _ = find_base(run.track.base)
+    height, width = (run.resolution, run.resolution) if run.resolution else base.size
+    return 3 if base.mode == "RGB" else 1, height, width
+
+
+def _flops(run: Run, trained: Trained) -> float:
+    """Return what one image costs a run's encoder, counted once for each method and settings."""
+    from lotterybench.methods.base.flops import forward_flops
+
+    key = (run.configuration.method, frozenset(run.config.items()), shape := _shape(run))
+    if key not in _counted:
+        _counted[key] = forward_flops(trained.encoder, shape)
+    return _counted[key]
+
+
+_counted: dict[tuple[str, frozenset[tuple[str, Setting]], tuple[int, int, int]], float] = {}
 
 
 def device_name(device: str) -> str:

@@ -49,7 +49,8 @@ def execute_on_ranks(
         start = time.perf_counter()
         attempt = attempted(run, device, conduct, company.together(number))
         name = f"{company.share.world} × {device_name(device)}"
-        yield Done(record(run, attempt, name), time.perf_counter() - start, attempt.curve)
+        seconds = time.perf_counter() - start
+        yield Done(record(run, attempt, name), seconds, attempt.curve, attempt.outranked)
 
 
 def follow() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -114,7 +114,11 @@ class Conduct:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of a run: a status with its reason, or metrics (per cent, unrounded)."""
+    """What came of a run: a status with its reason, or metrics (per cent, unrounded).
+
+    `flops` are the encoder's, of a forward pass on one image. `outranked` are a full-data run's
+    test items, uint8 (T, ⌈classes / 8⌉) as `items` packs them.
+    """
 
     status: Status
     reason: str | None = None
@@ -124,14 +128,17 @@ class Attempt:
     curve: tuple[Curve, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     data: Literal["resident", "streamed"] = "resident"
+    flops: float | None = None
+    outranked: NDArray[np.uint8] | None = field(default=None, compare=False)
 
 
 class Done(NamedTuple):
-    """A result, the seconds it took here, and its training's curve."""
+    """A result, the seconds it took here, its training's curve, and its test items."""
 
     result: Result
     seconds: float
     curve: tuple[Curve, ...] = ()
+    outranked: NDArray[np.uint8] | None = None
 
 
 def record(run: Run, attempt: Attempt, device: str) -> Result:
@@ -162,7 +169,7 @@ def record(run: Run, attempt: Attempt, device: str) -> Result:
         flags=list(attempt.flags),
         precision=attempt.precision,
         data=attempt.data,
-        cost=Cost(images_seen=attempt.images_seen, device=device),
+        cost=Cost(images_seen=attempt.images_seen, device=device, flops=attempt.flops),
         software=versions("numpy", "torch", "timm", "lightly"),
         code_digest=code_digest(*CODE),
         origin="reference",

@@ -10,7 +10,7 @@ from lotterybench.methods.base.augment import crop
 from lotterybench.methods.base.backbones import dimension, seeded
 from lotterybench.methods.base.data import Batch, Resident
 from lotterybench.methods.base.loop import train
-from lotterybench.methods.base.probes import accuracy
+from lotterybench.methods.base.probes import Watch, accuracy
 from lotterybench.methods.base.shape import Learner, Schedule, Task
 
 EPOCHS = 5  # passes over the training split
@@ -29,12 +29,14 @@ def finetuned(
     epochs: int = EPOCHS,
     lr: float = 1e-3,
     batch: int = 128,
+    watch: Watch | None = None,
 ) -> float:
     """Return the test accuracy, in per cent, after `epochs` of training a copy of the encoder.
 
     AdamW with weight decay .05, shifted and mirrored images, smoothed labels: the protocol by
     which masked autoencoders are judged (He et al. 2022), shortened. The encoder itself stays as
-    it is. `run` names the streams of random numbers.
+    it is. `run` names the streams of random numbers; `watch` is shown what the tuned network says
+    of the test images.
     """
     body = copy.deepcopy(encoder).requires_grad_()
     task = Task(
@@ -59,4 +61,4 @@ def finetuned(
         schedule=Schedule(epochs, lr, batch, "adamw", 0.05),
         classifier=classifier,
     )
-    return accuracy(train(task, learner), test, test_labels)
+    return accuracy(train(task, learner), test, test_labels, watch)

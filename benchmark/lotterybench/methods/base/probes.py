@@ -6,7 +6,7 @@ lie in a temporary file, and no step holds many more than `AT_ONCE` numbers besi
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -15,14 +15,15 @@ from torch import Generator, Tensor, nn
 
 from lotterybench.errors import BadRequest
 from lotterybench.methods.base.augment import normalise
+from lotterybench.methods.base.ridge import DOUBLES, Ridge
 from lotterybench.methods.base.shape import Trained
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the linear probe, per training image
 MAPPED = 2**28  # bytes of features that are held in memory
 AT_ONCE = 2**24  # numbers of a similarity matrix: 2¹⁴ images against 1,024
 PIXELS = 2**18  # that an encoder is shown at once: 1,024 images of 16×16, 256 of 32×32
-DOUBLES = 2**24  # numbers that a linear probe takes to double precision at once
 NO_CLASSIFIER = "the method has no classifier; use the k-NN or the linear probe"
+Watch = Callable[[Tensor, Tensor], None]  # is shown scores (n, classes) and labels (n,), in parts
 
 
 @torch.no_grad()
@@ -66,14 +67,17 @@ def _room(count: int, like: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def accuracy(trained: Trained, images: Tensor, labels: Tensor) -> float:
+def accuracy(trained: Trained, images: Tensor, labels: Tensor, watch: Watch | None = None) -> float:
     """Return the percentage of uint8 images whose class the trained classifier names.
 
-    Raises `BadRequest` for a method that has no classifier.
+    `watch` is shown what it says of them. Raises `BadRequest` for a method without a classifier.
     """
     if trained.classifier is None:
         raise BadRequest(NO_CLASSIFIER)
-    return percent(trained.classifier(features(trained.encoder, images)), labels)
+    scores = trained.classifier(features(trained.encoder, images))
+    if watch is not None:
+        watch(scores, labels)
+    return percent(scores, labels)
 
 
 @torch.no_grad()
@@ -105,12 +109,13 @@ def knn(
     k: int = 20,
     temperature: float = 0.1,
     chunk: int = 1024,
+    watch: Watch | None = None,
 ) -> float:
     """Return the accuracy, in percent, of a weighted vote of the k nearest by cosine.
 
     A neighbour at similarity s counts exp(s / temperature) (Wu et al. 2018). `bank` is the
     training features (n, d), `queries` the test features (m, d); `chunk` queries are compared at
-    a time. A bank smaller than k votes as a whole.
+    a time. A bank smaller than k votes as a whole. `watch` is shown the votes of each chunk.
     """
     k, device = min(k, len(bank_labels)), bank_labels.device
     nearest = _nearest if len(bank) * chunk <= AT_ONCE else _nearest_in_parts
@@ -120,6 +125,8 @@ def knn(
         near, places = find(F.normalize(part.to(device)))
         tally = torch.zeros(len(part), classes, device=device)
         tally.scatter_add_(1, bank_labels[places], (near / temperature).exp())
+        if watch is not None:
+            watch(tally, names)
         hits += int((tally.argmax(1) == names).sum())
     return 100 * (hits / len(labels))
 
@@ -167,86 +174,26 @@ def linear_probe(
     *,
     classes: int,
     generator: Generator,
+    watch: Watch | None = None,
 ) -> float:
     """Return the accuracy, in percent, of ridge regression on standardised features.
 
     The penalty is the one of `PENALTIES` that does best on a tenth of the training features,
     drawn by `generator` (the larger of equals); the probe is then fitted on all of them.
+    `watch` is shown its scores of the queries, part by part.
     """
     shuffled = torch.randperm(len(bank), generator=generator, device=generator.device)
     held, kept = shuffled.tensor_split([max(1, len(bank) // 10)])
     trial = Ridge(bank, bank_labels, classes, kept)
     scores = [_scored(trial, penalty, bank, bank_labels, held) for penalty in PENALTIES]
     best = max(zip(scores, PENALTIES, strict=True))[1]
-    return _scored(Ridge(bank, bank_labels, classes), best, queries, labels)
-
-
-class Ridge:
-    """Least squares from standardised features to one-hot labels, solved for any penalty.
-
-    Minimises |XW − Y|² / n + penalty·|W|² with X standardised and Y centred, by one
-    eigendecomposition in double precision. `rows` of the bank are fitted, or all. What is too
-    large to be had in double precision at once is summed up in parts.
-    """
-
-    def __init__(
-        self, bank: Tensor, labels: Tensor, classes: int, rows: Tensor | None = None
-    ) -> None:
-        count = len(labels) if rows is None else len(rows)
-        if count * max(bank.shape[1], classes) <= DOUBLES:
-            x, target = next(_pairs(bank, labels, classes, rows, count))
-            self.centre, self.offset = x.mean(0), target.mean(0)
-            spread = x.std(0, correction=0)
-            self.scale = torch.where(spread > 1e-8, spread, 1.0)  # dead features stay 0
-            x = (x - self.centre) / self.scale
-            gram, product = x.T @ x, x.T @ (target - self.offset)
-        else:
-            gram, product = self._summed(bank, labels, classes, rows, count)
-        self.eigenvalues, self.axes = torch.linalg.eigh(gram / count)
-        self.projected = self.axes.T @ product / count
-
-    def _summed(
-        self, bank: Tensor, labels: Tensor, classes: int, rows: Tensor | None, count: int
-    ) -> tuple[Tensor, Tensor]:
-        """Set centre, offset and scale, and return XᵀX and XᵀY, in two passes over parts."""
-        part = max(1, DOUBLES // 4 // max(bank.shape[1], classes))
-        sums = [(x.sum(0), y.sum(0)) for x, y in _pairs(bank, labels, classes, rows, part)]
-        centre, offset = (torch.stack(of).sum(0) / count for of in zip(*sums, strict=True))
-        gram = centre.new_zeros(len(centre), len(centre))
-        product = centre.new_zeros(len(centre), classes)
-        for x, y in _pairs(bank, labels, classes, rows, part):
-            x = x - centre
-            gram.addmm_(x.T, x)
-            product.addmm_(x.T, y - offset)
-        spread = (gram.diagonal() / count).sqrt()
-        self.centre, self.offset = centre, offset
-        self.scale = torch.where(spread > 1e-8, spread, 1.0)
-        return gram / self.scale / self.scale[:, None], product / self.scale[:, None]
-
-    def predict(self, queries: Tensor, penalty: float) -> Tensor:
-        """Return the scores (m, classes) of features (m, d) under a penalty."""
-        weights = self.axes @ (self.projected / (self.eigenvalues.clamp(min=0) + penalty)[:, None])
-        x = (queries.to(self.centre.device).double() - self.centre) / self.scale
-        scores: Tensor = x @ weights + self.offset
-        return scores
-
-
-def _pairs(
-    bank: Tensor, labels: Tensor, classes: int, rows: Tensor | None, size: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield features and one-hot labels in double precision, `size` rows at a time."""
-    parts: Iterable[tuple[Tensor, Tensor]]
-    if rows is None:
-        parts = zip(torch.split(bank, size), torch.split(labels, size), strict=True)
-    else:
-        parts = ((bank[of.to(bank.device)], labels[of]) for of in torch.split(rows, size))
-    for x, names in parts:
-        yield x.to(names.device).double(), F.one_hot(names, classes).double()
+    return _scored(Ridge(bank, bank_labels, classes), best, queries, labels, watch=watch)
 
 
 def _scored(
-    ridge: Ridge, penalty: float, bank: Tensor, labels: Tensor, rows: Tensor | None = None
-) -> float:
+    ridge: Ridge, penalty: float, bank: Tensor, labels: Tensor, rows: Tensor | None = None,
+    watch: Watch | None = None,
+) -> float:  # fmt: skip
     """Return the accuracy, in percent, of a fitted probe on features, or on `rows` of them."""
     count = len(labels) if rows is None else len(rows)
     wide = max(bank.shape[1], len(ridge.offset))
@@ -255,6 +202,8 @@ def _scored(
     everything = torch.arange(count, device=labels.device) if rows is None else rows
     for of in torch.split(everything, size):
         scores = ridge.predict(bank[of.to(bank.device)], penalty)
+        if watch is not None:
+            watch(scores, labels[of])
         hits += int((scores.argmax(1) == labels[of]).sum())
     return 100 * (hits / count)
 
