@@ -56,7 +56,7 @@ def together(quick: bool) -> list[dict[str, Any]]:
         for _ in range(runs):
             full, subsets = simulated(population, rng)
             drawn = tau_draws(full, subsets, np.repeat(np.arange(18), 3), rng, draws)
-            low, gain = simultaneous_lower(drawn), simultaneous_lower(drawn.gain)
+            low, gain = (simultaneous_lower(one, POOL.families) for one in (drawn, drawn.gain))
             best = best_set(drawn)
             exists = (gain > 0) & (low >= 0.7)
             rows.append(
