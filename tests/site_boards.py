@@ -9,6 +9,7 @@ import numpy as np
 from lotterybench.fidelities import Board, Fidelity, Score, SubsetScores
 from lotterybench.ranking import kendall_tau
 from lotterybench.records import Base, Subset
+from lotterybench.standings import Nulls, Ranked, Selectors
 from lotterybench.trials import Track
 
 ZERO = "0" * 64
@@ -137,11 +138,37 @@ def crowd(subsets: int = 40, count: int = 12, seed: int = 0) -> Site:
     )
     later = [SubsetScores(subset=manifests[1].id, subset_version=1, missing=12)]
     boards = [
-        Board(track=track, track_digest=track.digest(), full=full, subsets=entries),
+        Board(track=track, track_digest=track.digest(), full=full, subsets=entries,
+              **(standings() if count >= 36 else {})),
         Board(track=waiting, track_digest=waiting.digest(), full=[], missing_full=30,
               subsets=later),
     ]  # fmt: skip
     return boards, {one.ref: one for one in manifests}, {"blobs": a_base()}
+
+
+def standings() -> dict[str, Any]:
+    """What a board that ranks its subsets says of them, of the null and of selectors."""
+    pair = {"one": "k-means", "other": "el2n easiest=true", "difference": 0.2, "p": 0.001}
+    draws = [f"blobs/uniform-{at:02}@1" for at in range(5)]
+    shape = {"kind": "samples", "size": 500}
+    return {
+        "ranked": Ranked(seeds=0.9, families=0.8, holds=True),
+        "nulls": [
+            Nulls.model_validate(shape | {"tau": [0.4, None, 0.6], "missing": 2}),
+            Nulls.model_validate(shape | {"tau": [], "matched": "blobs/uniform-01"}),
+        ],
+        "selectors": Selectors.model_validate(
+            {
+                "scores": [
+                    shape | {"selector": "k-means", "random": True, "subsets": draws, "tau": 0.71,
+                             "p_t": 0.01, "p_holm": 0.02},
+                    shape | {"selector": "d2", "random": True, "subsets": draws[:2],
+                             "why": "2 of 5 draws (protocol §5)"},
+                ],
+                "differences": [pair | {"p_holm": 0.003}, pair | {"other": "d2", "p_holm": 0.4}],
+            }
+        ),
+    }  # fmt: skip
 
 
 def hostile() -> Site:

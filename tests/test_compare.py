@@ -1,15 +1,20 @@
 """The chance that an order on a subset holds on full data, from a track's own pairs."""
 
+import json
+
 import numpy as np
 import pytest
+from scipy import stats
 from test_judging import CHOSEN, RANDOM, write_arm
 from test_score import make_track
 from typer.testing import CliRunner
 
 from lotterybench.cli import app
-from lotterybench.compare import compare, read_scores
+from lotterybench.compare import compare, read_scores, side_by_side
 from lotterybench.errors import BadRequest, BadResults
 from lotterybench.paths import track_file
+from lotterybench.ranking.resampling import paired_difference
+from lotterybench.score.fidelity import BOOTSTRAP_SEED
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +93,57 @@ def test_the_command_prints_orders(tmp_path):
     assert shown.exit_code == 0, shown.exception
     assert "holds on full data" in shown.stdout
     assert "mine" in shown.stdout
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """24 configurations of 8 families, a good and a poor subset; two of them not scored on it."""
+    place = tmp_path_factory.mktemp("pair")
+    rng = np.random.default_rng(3)
+    track = make_track(families=8, each=3, seeds=2, subsets=CHOSEN)
+    track_file(place).write_bytes(track.pretty())
+    truth = rng.normal(70, 10, (24, 1))
+    arms = [truth + noise * rng.normal(size=(24, 1)) + np.zeros((24, 2)) for noise in (0, 2, 20)]
+    arms[0][5] = np.nan
+    for ref, values in zip((None, *CHOSEN), arms, strict=True):
+        write_arm(place, track, values, ref)
+    return place, arms
+
+
+def test_two_subsets_are_compared_on_the_same_families(pair):
+    place, arms = pair
+    found = side_by_side(*CHOSEN, place)
+    kept = [row for row in range(24) if row != 5]
+    full, good, poor = (arm[kept].mean(1) for arm in arms)
+    groups = np.repeat(np.arange(8), 3)[kept]
+    taus = [stats.kendalltau(full, side).statistic for side in (good, poor)]
+    assert (found.configurations, found.families) == (23, 8)
+    assert [one.subset for one in found.sides] == CHOSEN
+    assert [one.tau for one in found.sides] == pytest.approx(taus)
+    expected = paired_difference(full, good, poor, groups, np.random.default_rng(BOOTSTRAP_SEED))
+    assert found.difference.difference == pytest.approx(taus[0] - taus[1])
+    assert found.difference.interval.low == pytest.approx(expected.bounds.low)
+    assert found.difference.p == pytest.approx(expected.p)
+    assert found.difference.p < 0.05
+    back = side_by_side(CHOSEN[1].split("@")[0], CHOSEN[0], place)
+    assert back.difference.difference == pytest.approx(-found.difference.difference)
+    assert back.difference.interval.high == pytest.approx(-found.difference.interval.low)
+
+
+def test_the_command_compares_two_subsets():
+    asked = ["compare", "digits-supervised", "digits/uniform-25pct", "digits/class-balanced-25pct"]
+    shown = CliRunner().invoke(app, asked)
+    assert shown.exit_code == 0, shown.exception
+    assert "difference" in shown.stdout
+    assert "configurations in 6 families" in shown.stdout
+    as_json = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
+    assert as_json["sides"][0]["subset"] == "digits/uniform-25pct@1"
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["digits/uniform-25pct"], ["a/b", "a/c", "a/d"], ["a/b", "a/c", "--subset", "a/b"]]
+)
+def test_the_command_wants_one_of_its_two_uses(more):
+    shown = CliRunner().invoke(app, ["compare", "digits-supervised", *more])
+    assert isinstance(shown.exception, BadRequest)
+    assert "give two subsets" in str(shown.exception)

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 from test_run import command, track_json
+from typer.testing import CliRunner
 
+from lotterybench.cli import app
 from lotterybench.errors import BadRecord, BadRequest, BadResults
 from lotterybench.kinds.exact import enumerate_subsets, exact_file, plan_of, read_exact
 from lotterybench.kinds.exact.noise import folds, identity, order, stream
@@ -305,3 +307,17 @@ def test_full_data_is_stacked_over_its_repeats(pool):
     assert [chunk.repeats for chunk in chunks] == [(0, 1, 2, 3)] * 3
     assert len({chunk.name for chunk in chunks}) == len(chunks)
     assert chunks_of(SMALL, pool.base, 10, []) == []
+
+
+def test_the_command_takes_some_numbers_of_classes(tmp_path):
+    asked = ["run", "digits-exact", "--classes", "9", "--plan", "--out", str(tmp_path)]
+    shown = CliRunner().invoke(app, [*asked, "--json"])
+    assert shown.exit_code == 0, shown.output
+    arms = [row["arm"] for row in json.loads(shown.stdout)]
+    assert arms[0] == "classes-10"
+    assert arms[1:-2] == [str(arm) for arm in TRACK.cheaper]
+    assert arms[-2:] == ["classes-9", "all"]
+    with pytest.raises(BadRequest, match="--classes is of exact tracks"):
+        run_track("digits-supervised", tmp_path, classes=[5])
+    with pytest.raises(BadRequest, match="11 classes were asked for"):
+        run_track("digits-exact", tmp_path, classes=[11])

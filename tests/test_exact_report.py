@@ -14,10 +14,11 @@ from lotterybench.kinds.exact import Exact, exact_file
 from lotterybench.kinds.exact.files import write_exact
 from lotterybench.manifests import find_base
 from lotterybench.methods.base import stacked
+from lotterybench.methods.base.flops import stacked_flops
 from lotterybench.paths import track_file
 from lotterybench.score import exact_report
 from lotterybench.score.exact.classes import items, restricted
-from lotterybench.score.exact.costs import cost_of, forward
+from lotterybench.score.exact.costs import cost_of
 from lotterybench.tracks import track
 from lotterybench.verification import verify
 
@@ -162,7 +163,7 @@ def test_costs_are_what_torch_counts():
             weights = stacked.stack([stacked.initial(network, classes, 0, width, side)])
             with torch.no_grad(), FlopCounterMode(display=False) as counted:
                 network.logits(weights, torch.zeros(1, 1, side**2))
-            assert forward(name, width, classes, side) == counted.get_total_flops()
+            assert stacked_flops(name, width, classes, side) == counted.get_total_flops()
 
 
 def test_cheaper_arms_cost_less():

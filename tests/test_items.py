@@ -21,6 +21,7 @@ from lotterybench.kinds.ranking import train_run
 from lotterybench.manifests import find_base, load_keyring, load_subset_manifest
 from lotterybench.methods import Trained
 from lotterybench.methods.base import outranked, probes
+from lotterybench.methods.base.architectures import ARCHITECTURES
 from lotterybench.methods.base.backbones import build
 from lotterybench.methods.base.finetune import finetuned
 from lotterybench.methods.base.flops import forward_flops
@@ -307,6 +308,19 @@ def test_flops_are_those_of_one_image_and_draw_nothing():
         assert 0.1 < forward_flops(small, (3, 16, 16)) / whole < 0.35
         assert 0.1 < forward_flops(thin, (3, 32, 32)) / whole < 0.5
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_flops_are_what_torch_counts(name):
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    encoder = build(name, in_chans=3, size=32, seed=0).eval()
+    math = sdpa_kernel(SDPBackend.MATH)
+    with torch.no_grad(), math, FlopCounterMode(display=False) as counted:
+        encoder(torch.zeros(2, 3, 32, 32))
+    assert forward_flops(encoder, (3, 32, 32)) == counted.get_total_flops() / 2
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from lotterybench.fidelities import PUBLISHED, Board
 from lotterybench.leaderboard import in_order, pages, render
 from lotterybench.leaderboard.charts import number, seed_mean, share, span
 from lotterybench.records import Base, Subset
+from lotterybench.standings import Ranked
 
 Site = tuple[list[Board], dict[str, Subset], dict[str, Base]]
 
@@ -257,6 +258,30 @@ def test_a_board_that_decides_nothing_is_listed_by_name() -> None:
     tau = {one.subset[6:]: one.fidelity.tau for one in boards[0].subsets if one.fidelity}
     shown = [-2.0 if tau[name] is None else tau[name] for name in names(make.crowd(14, 36))]
     assert shown == sorted(shown, reverse=True) and shown[-1] == -2.0
+
+
+def test_a_board_that_ranks_noise_is_listed_by_name_and_says_why() -> None:
+    boards, *rest = make.crowd(14, 36)
+    why = "the split-half correlation of τ over seeds is 0.31 for all subsets, below 0.7"
+    for ranked, said in ((Ranked(seeds=0.31, why=why), why), (None, "fewer than three complete")):
+        noise = boards[0].model_copy(update={"ranked": ranked})
+        page = pages([noise], *rest)["boards/blobs-ranking.html"].decode()
+        table = page[page.index('id="table-full"') : page.index("</table>")]
+        names = re.findall(r">(uniform-\d+)</a>", table)
+        assert names == sorted(names)
+        assert f"Listed by name: {said}" in page
+
+
+def test_a_board_tells_of_its_null_and_of_selectors_that_draw_at_random() -> None:
+    page = pages(*make.crowd(14, 36))["boards/blobs-ranking.html"].decode()
+    assert "0.40 – 0.50 – 0.60" in page
+    assert "2 missing" in page
+    assert "with the class counts of blobs/uniform-01" in page
+    assert "2 of 5 draws (protocol §5)" in page
+    assert "p = 0.020" in page
+    assert "Of 2 pairs of selectors of equal size, 1 differ" in page
+    assert "k-means less el2n easiest=true 0.20." in page
+    assert "Random subsets" not in pages(*make.crowd())["boards/blobs-ranking.html"].decode()
 
 
 def test_what_is_not_given_is_named() -> None:

@@ -15,8 +15,9 @@ from lotterybench.paths import pilot_file, track_file
 from lotterybench.pilot import pilot_of, random_subset, run_pilot, spread_over_families
 from lotterybench.score import board
 
-TRACK = make_track(families=12, each=3, seeds=6, subsets=[CHOSEN[0], RANDOM[3], RANDOM[5]])
-TRACK = TRACK.model_copy(update={"cheaper": [CONTROL], "primary": "draw05"})
+PRIMARY = "digits/uniform-25pct@1"
+TRACK = make_track(families=12, each=3, seeds=6, subsets=[CHOSEN[0], RANDOM[3], PRIMARY])
+TRACK = TRACK.model_copy(update={"cheaper": [CONTROL], "primary": "25pct"})
 
 
 def test_configurations_are_spread_over_families():
@@ -29,7 +30,7 @@ def test_configurations_are_spread_over_families():
 
 
 def test_the_random_subset_is_that_of_the_primary_budget():
-    assert random_subset(TRACK).ref == RANDOM[5]
+    assert random_subset(TRACK).ref == PRIMARY
     assert random_subset(TRACK.model_copy(update={"primary": None})).ref == RANDOM[3]
     with pytest.raises(BadRequest, match="made-up has no random subset; a pilot needs one"):
         random_subset(TRACK.model_copy(update={"subsets": [CHOSEN[0]]}))
@@ -73,7 +74,7 @@ def _whole(track, few, scores):
 
 def test_a_pilot_says_what_the_runs_say_and_is_read_by_the_board(ran, tmp_path):
     found = run_pilot(TRACK, tmp_path)
-    assert (ran["seeds"], ran["subsets"], len(ran["only"])) == (3, [RANDOM[5]], 8)
+    assert (ran["seeds"], ran["subsets"], len(ran["only"])) == (3, [PRIMARY], 8)
     full, there, control = (ran["scores"][name] for name in ("full", "there", "control"))
 
     def q(scores):

@@ -15,6 +15,7 @@ from lotterybench.ranking.simultaneous import (
     tau_draws,
 )
 
+MANY = 10**9
 FAMILIES = np.repeat(np.arange(8), 3)
 
 
@@ -42,31 +43,31 @@ def test_one_subset_has_a_plain_bound_and_more_have_lower_ones():
     rng = np.random.default_rng(1)
     drawn = rng.normal(0.8, 0.05, (50_000, 40))
     found = Draws(np.full(40, 0.8), drawn)
-    alone = simultaneous_lower(Draws(found.tau[:1], drawn[:, :1]))
+    alone = simultaneous_lower(Draws(found.tau[:1], drawn[:, :1]), MANY)
     assert alone[0] == pytest.approx(0.8 - 1.645 * 0.05, abs=0.002)
-    together = simultaneous_lower(found)
+    together = simultaneous_lower(found, MANY)
     exact = stats.norm.ppf(0.95 ** (1 / 40))  # 40 independent ones
     assert together == pytest.approx(0.8 - exact * 0.05, abs=0.006)
-    copies = simultaneous_lower(Draws(found.tau, np.repeat(drawn[:, :1], 40, axis=1)))
+    copies = simultaneous_lower(Draws(found.tau, np.repeat(drawn[:, :1], 40, axis=1)), MANY)
     assert copies == pytest.approx(alone[0])  # what moves together costs nothing
 
 
 def test_a_constant_subset_needs_no_margin():
     found = Draws(np.array([1.0, 0.5]), np.column_stack([np.ones(99), np.linspace(0.3, 0.7, 99)]))
-    assert simultaneous_lower(found)[0] == 1.0
+    assert simultaneous_lower(found, MANY)[0] == 1.0
 
 
-def test_bounds_are_the_same_on_any_scale():
+def test_few_families_widen_bounds_as_students_t_does():
     rng = np.random.default_rng(9)
-    found = Draws(np.full(5, 0.8), np.clip(0.8 + 0.1 * rng.normal(size=(2_000, 5)), -0.99, 0.99))
-    stretched = Draws(np.arctanh(found.tau), np.arctanh(found.drawn))
-    assert np.tanh(simultaneous_lower(stretched)) == pytest.approx(simultaneous_lower(found))
+    found = Draws(np.zeros(1), rng.normal(size=(50_000, 1)))
+    many, few = (simultaneous_lower(found, families)[0] for families in (MANY, 10))
+    assert few / many == pytest.approx(stats.t.isf(0.05, 9) / 1.645 * (10 / 9) ** 0.5, rel=1e-3)
 
 
 def test_resamples_keep_all_bounds_as_often_as_said():
     rng = np.random.default_rng(10)
     drawn = rng.gamma(2.0, size=(10_000, 30)) * np.linspace(0.1, 3, 30)
-    lower = simultaneous_lower(Draws(drawn.mean(axis=0), drawn))
+    lower = simultaneous_lower(Draws(drawn.mean(axis=0), drawn), MANY)
     assert (drawn >= lower).all(axis=1).mean() == pytest.approx(0.95, abs=0.002)
     each = (drawn < lower).mean(axis=0)
     assert each.max() - each.min() < 1e-9  # balanced: every subset is missed equally often
@@ -79,7 +80,7 @@ def test_bounds_hold_for_all_at_once_in_normal_theory():
     for _ in range(400):
         tau = root @ rng.normal(size=size)
         drawn = tau + (root @ rng.normal(size=(size, 400))).T
-        missed += bool((simultaneous_lower(Draws(tau, drawn)) > 0).any())
+        missed += bool((simultaneous_lower(Draws(tau, drawn), MANY) > 0).any())
     assert 0.02 < missed / 400 < 0.09
 
 

@@ -179,7 +179,7 @@ def test_failure_on_full_data_leaves_the_pool(tmp_path, scores):
     replace(file_of(tmp_path, None), 0, status="crash", metrics={})
     found = board(tmp_path).subsets[0].fidelity
     assert found.configurations == 11
-    assert found.left_out == {"c0-0": "failed on full data (1 of 2 seeds ended well)"}
+    assert found.left_out == {"c0-0": "failed on full data (1 of 2 seeds ended well) (protocol §1)"}
 
 
 def test_missing_runs_leave_no_fidelity(tmp_path, scores):
@@ -219,12 +219,15 @@ def test_a_results_file_under_another_name_is_told(tmp_path, scores):
 def test_seeds_beyond_the_plan_do_not_count(tmp_path, scores):
     full, subset = scores
     write(tmp_path, make_track(), full, subset)
-    planned = board(tmp_path)
+    planned = board(tmp_path).subsets[0]
     track = make_track()
     for seed in range(2, 9):
         extra = make_result(track, track.configurations[0], seed, 99.0, REF)
         append(file_of(tmp_path, REF), extra, 0.1, tmp_path / "x.timings")
-    assert board(tmp_path) == planned
+    after = board(tmp_path).subsets[0]
+    why = f"{planned.fidelity.why}; 7 runs of seeds beyond the plan do not count (protocol §1)"
+    assert after.fidelity == planned.fidelity.model_copy(update={"why": why})
+    assert after.scores == planned.scores
 
 
 def test_equal_counts_tie_whatever_the_order_of_summing(tmp_path, scores):

@@ -9,11 +9,13 @@ from pools import toy_pool
 
 from lotterybench.errors import BadRequest
 from lotterybench.selection import Pool, selector
-from lotterybench.signals import EPOCHS, SAMPLES, Arrays
+from lotterybench.signals import EPOCHS, METHODS, SAMPLES, Arrays
 
 rng = np.random.default_rng
 SAMPLERS = [name for name in selector if selector[name].kind == "samples"]
 READERS = [name for name in selector if selector[name].spec.reads]
+OURS = {"uniform", "class-balanced", "uniform-classes", "every-kth-class"}
+OURS |= {"rank-greedy", "rank-greedy-classes", "uniform-in-classes"}
 FREE = [name for name in selector if not selector[name].fixed]  # any size may be asked for
 
 
@@ -91,24 +93,28 @@ def test_bad_signals_are_told(name, pool):
     signals = pool.signals
     by_epoch = {k: [v.copy() for v in values] for k, values in signals.by_epoch.items()}
     by_sample = {k: v.copy() for k, v in signals.by_sample.items()}
-    if first in EPOCHS:
+    by_method = {k: [v.astype(float) for v in values] for k, values in signals.by_method.items()}
+    if first in METHODS:
+        by_method[first][7][5] = np.nan
+    elif first in EPOCHS:
         if by_epoch[first][0].dtype == bool:
             pytest.skip("yes or no is always a number")
         by_epoch[first][0][1, 5] = np.nan
     else:
         by_sample[first][5] = np.nan
     with pytest.raises(BadRequest, match=f"the signal {first} is not a finite number at sample 5"):
-        how(replace(pool, signals=Arrays(by_epoch, by_sample)), size, rng(0))
+        how(replace(pool, signals=Arrays(by_epoch, by_sample, by_method)), size, rng(0))
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_only_declared_signals_are_read(name, pool):
     """With nothing but what it declares, it selects as with everything."""
     how, signals = selector[name], pool.signals
-    assert set(how.spec.reads) <= set(EPOCHS) | set(SAMPLES)
+    assert set(how.spec.reads) <= set(EPOCHS) | set(SAMPLES) | set(METHODS)
     few = Arrays(
         {k: v for k, v in signals.by_epoch.items() if k in how.spec.reads},
         {k: v for k, v in signals.by_sample.items() if k in how.spec.reads},
+        {k: v for k, v in signals.by_method.items() if k in how.spec.reads},
     )
     size = max(2, most(pool, name) // 3)
     apart = how(replace(pool, signals=few), size, rng(1))
@@ -141,7 +147,7 @@ def test_the_specification_is_there(name):
     assert spec.first
     assert spec.time
     assert selector[name].summary.endswith(".")
-    assert spec.paper or name in {"uniform", "class-balanced", "uniform-classes", "every-kth-class"}
+    assert spec.paper or name in OURS
 
 
 def test_uniform_has_the_same_chance_for_all():

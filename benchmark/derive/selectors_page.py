@@ -15,11 +15,11 @@ Made by `python benchmark/derive/selectors_page.py` from what each selector says
 compares. All are arrays in, positions out: labels and recorded [signals](signals.md) go in, nothing
 is trained.
 
-N samples, k of them chosen, C classes, d features, E epochs, S recorded seeds. *Nests*: with the
-same seed and settings, a smaller budget's choice lies inside a larger one's. Every selector of
-samples that is not balanced already takes `--set balanced=true`, which runs it inside each class
-with quotas that differ by one at most. Scores also take `easiest=true` (begin at the other end) and
-`skip=0.1` (leave out the first tenth).
+N samples, k of them chosen, C classes, d features, E epochs, S recorded seeds, M methods. *Nests*:
+with the same seed and settings, a smaller budget's choice lies inside a larger one's. Every
+selector of samples that is not balanced already takes `--set balanced=true`, which runs it inside
+each class with quotas that differ by one at most. Scores also take `easiest=true` (begin at the
+other end) and `skip=0.1` (leave out the first tenth).
 """
 
 

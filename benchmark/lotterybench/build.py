@@ -1,5 +1,6 @@
 """Base and selector make a subset: the manifest, its positions, and the rules both must keep."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from lotterybench.choose_pool import ChoosePool, choose_pool
 from lotterybench.errors import BadRecord, BadRequest
 from lotterybench.manifests import (
     describe_positions,
@@ -19,10 +21,11 @@ from lotterybench.manifests import (
 )
 from lotterybench.paths import manifest_file
 from lotterybench.provenance import code_digest, package_version
-from lotterybench.recordings import Stored, find_signals
+from lotterybench.recordings import Stored, check_base, find_signals
 from lotterybench.records import Base, Budget, CreatedWith, Declared, SelectedWith, Subset
 from lotterybench.selection import Pool, Selector, selector
 from lotterybench.signals import Arrays
+from lotterybench.tracks import find_track
 from lotterybench.wordnet import class_lists, lemmas, paths
 
 Columns = dict[str, NDArray[np.generic]]
@@ -37,7 +40,8 @@ def build_subset(
     seed: int = 0,
     version: int = 1,
     settings: dict[str, Any] | None = None,
-    signals: str | None = None,
+    signals: str | Sequence[str] | None = None,
+    track: str | None = None,
 ) -> tuple[Subset, Columns | None]:
     """Select from a base; return the manifest and, for samples, the positions' columns.
 
@@ -45,15 +49,18 @@ def build_subset(
     that is only declared gives class lists that read no signals, and `BadData` for all else.
 
     `signals` is the beginning of a recorded set's digest; without it, a selector that reads
-    signals takes the only set that has them. Equal arguments give equal manifests. Raises
-    `BadRequest` if the budget does not fit the selector or the base, a setting is not one of the
-    selector's, or signals are missing or not of this base.
+    signals takes the only set that has them. One that reads results of methods takes several, all
+    by default, and `track` is one that scores none of their families. Equal arguments give equal
+    manifests. Raises `BadRequest` if the budget does not fit the selector or the base, a setting
+    is not one of the selector's, signals are missing or not of this base, or the track scores a
+    family of the choose pool (protocol §6).
     """
     settings = settings or {}
     record, _ = find_record(base)
     how = selector[chosen]
     _check_settings(chosen, how, settings)
-    stored = _signals(record, how, signals)
+    names = [signals] if isinstance(signals, str) else list(signals or [])
+    stored = _signals(record, how, names, track)
     size = _size(budget, chosen, how, record)
     pool = _pool(record, stored)
     picked, weight = how.pick(pool, size, np.random.default_rng(seed), **settings)
@@ -89,7 +96,7 @@ def save_subset(subset: Subset, columns: Columns | None, root: Path) -> Path:
     return save_manifest(subset, columns, root)
 
 
-def _pool(record: Base | Declared, stored: Stored | None) -> Pool:
+def _pool(record: Base | Declared, stored: Stored | ChoosePool | None) -> Pool:
     """Return what a selector sees of a base; no labels where no sample is known."""
     labels = np.zeros(0, np.int64)
     if isinstance(record, Base):
@@ -136,36 +143,41 @@ def manifest_problems(file: Path) -> list[str]:
     return found
 
 
-def _signals(record: Base | Declared, how: Selector, name: str | None) -> Stored | None:
-    """Return the recorded set that a selection reads; None for a selector that reads none."""
+def _signals(
+    record: Base | Declared, how: Selector, names: list[str], track: str | None
+) -> Stored | ChoosePool | None:
+    """Return the recorded set, or sets, that a selection reads; None where it reads none."""
+    if track is not None and not how.methods:
+        raise BadRequest(f"{how.name} reads no results of methods; leave --track out")
     if not how.spec.reads:
-        if name is not None:
+        if names:
             raise BadRequest(f"{how.name} reads no signals; leave --signals out")
         return None
     base = pinned(record)
-    found = find_signals(base.id, name, how.spec.reads)
-    of = found.recorded
-    for what, theirs, ours in (
-        ("base", of.base_digest, base.digest),
-        ("keyring", of.keyring_digest, base.keyring_digest),
-    ):
-        if theirs != ours:
-            raise BadRequest(
-                f"the signals {of.digest[:16]} are of another {what} ({theirs[:12]}…) than the "
-                f"{base.id} at hand ({ours[:12]}…); record them again"
-            )
+    if how.methods:
+        pool = choose_pool(base, names, load_keyring(base.id).labels["train"])
+        if track is not None:
+            pool.check_apart(find_track(track))
+        return pool
+    if len(names) > 1:
+        raise BadRequest(f"{how.name} reads one recorded set; {len(names)} were given")
+    found = find_signals(base.id, names[0] if names else None, how.spec.reads)
+    check_base(found.recorded, base)
     return found
 
 
-def _shown(how: Selector, stored: Stored | None) -> SelectedWith:
+def _shown(how: Selector, stored: Stored | ChoosePool | None) -> SelectedWith:
     """Return what a selector was shown: a supervised proxy has seen labels, whoever reads it."""
     if stored is None:
         return SelectedWith(labels=how.labels)
+    if isinstance(stored, ChoosePool):
+        return stored.shown()
     of = stored.recorded
     return SelectedWith(
         signals=of.digest,
         proxy=of.proxy,
         proxy_seeds=of.seeds,
+        proxy_folds=of.folds or 3,  # without folds the default, which leaves no trace
         labels=how.labels or of.proxy.labels,
     )
 

@@ -1,8 +1,9 @@
-"""From a user's own scores on a subset: how likely each order of two methods holds on full data.
+"""Two subsets of a track side by side; or how likely orders of a user's own methods hold.
 
-The track's own results say how often a difference of a given size on the subset had the same sign
-on full data. That share is made monotone in the size of the difference (isotonic regression), and
-families are resampled for its lower bound. Ours; the protocol has no section on it.
+For the latter a track's own results say how often a difference of a given size on the subset had
+the same sign on full data. That share is made monotone in the size of the difference (isotonic
+regression), and families are resampled for its lower bound. Ours; the protocol has no section on
+it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,23 @@ from typing import NamedTuple
 import numpy as np
 
 from lotterybench.errors import BadRequest, BadResults
+from lotterybench.estimates import Interval
 from lotterybench.fidelities import Board
-from lotterybench.ranking import Floats
+from lotterybench.manifests import find_base, load_keyring
+from lotterybench.ranking import Bounds, Floats, family_interval, kendall_tau, paired_difference
+from lotterybench.ranking.base.arrays import seed_means
 from lotterybench.ranking.resampling import family_draws
-from lotterybench.records import parse_ref
+from lotterybench.records import Record, Slug, Subset, parse_ref
+from lotterybench.results import scope
 from lotterybench.score import board
+from lotterybench.score.arms import Found, all_found, checked, missing
+from lotterybench.score.board import track_of
+from lotterybench.score.fidelity import BOOTSTRAP_SEED
+from lotterybench.score.pool import by_configuration
+from lotterybench.score.ranked import shared_pool, subset_scores
+from lotterybench.standings import Difference
+from lotterybench.tracks import track as tracks
+from lotterybench.trials import Track
 
 DRAWS = 400
 SEED = 20260104
@@ -41,6 +54,125 @@ class Order(NamedTuple):
     holds: float
     low: float | None
     pairs: int
+
+
+class Side(Record):
+    """One of two subsets that are compared: its τ-b with full data, on what both are scored."""
+
+    subset: str
+    tau: float | None = None
+    interval: Interval | None = None
+
+
+class SideBySide(Record):
+    """Two subsets of one track on the configurations that both are scored on (protocol §9)."""
+
+    track: Slug
+    sides: tuple[Side, Side]
+    configurations: int
+    families: int
+    difference: Difference | None = None
+
+
+def side_by_side(one: str, other: str, results: Path) -> SideBySide:
+    """Compare the τ of two subsets of a track, paired on the same resamples of families.
+
+    Each is `base/name` or `base/name@version`, a random one of the null included; `results` is
+    the track's folder. Raises `BadResults` where one has no complete results there, `BadRequest`
+    where they are tested on other images (protocol §7) or a track is named (protocol §1).
+    """
+    track = track_of(results)
+    full = checked(results, track, None)
+    found = [] if missing(track, full, track.seeds.full) else all_found(results, track)
+    pair = [_complete(track, found, name) for name in (one, other)]
+    _check_alike(track, *(side.subset for side in pair))
+    whole = by_configuration(track, full)
+    pool = shared_pool(track, whole, pair)
+    if len(pool.entries) < 2:
+        raise BadRequest(f"{one} and {other} share no two scored configurations (protocol §6)")
+    x = seed_means(pool.scores(whole, track.metric, full=True))
+    first, second = seed_means(subset_scores(track, pool, pair))
+    refs = [side.subset.ref for side in pair]
+    return SideBySide(
+        track=track.name,
+        sides=(_side(refs[0], x, first, pool.groups), _side(refs[1], x, second, pool.groups)),
+        configurations=len(pool.entries),
+        families=len(pool.families),
+        difference=_difference(refs, x, first, second, pool.groups),
+    )
+
+
+def _complete(track: Track, found: Sequence[Found], name: str) -> Found:
+    """Return the newest version of a subset whose planned runs are all there."""
+    if name in tracks:
+        raise BadRequest(
+            f"{name} is a track; τ of tracks are never compared, only subsets of one (protocol §1)"
+        )
+    asked, version = parse_ref(name)
+    done = [one for one in found if not one.missing]
+    fitting = [
+        one for one in done if one.subset.id == asked and version in (None, one.subset.version)
+    ]
+    if not fitting:
+        known = ", ".join(one.subset.ref for one in done if one.named)
+        raise BadResults(
+            f"{track.name} has no complete results of {name}; it has {known or 'none'}"
+        )
+    return max(fitting, key=lambda one: one.subset.version)
+
+
+def _check_alike(track: Track, one: Subset, other: Subset) -> None:
+    """Raise for subsets of which one is tested on other, or more, images than the other."""
+    if one.ref == other.ref:
+        raise BadRequest(f"{one.ref} is given twice; a comparison needs two subsets")
+    scopes = [scope(track, subset) for subset in (one, other)]
+    if scopes[0] != scopes[1]:
+        raise BadRequest(
+            f"{one.ref} is tested at scope {scopes[0]}, {other.ref} at scope {scopes[1]}; subsets "
+            "are compared at equal scope only (protocol §7)"
+        )
+    sizes = [_test_size(track, subset) for subset in (one, other)]
+    if sizes[0] != sizes[1]:
+        raise BadRequest(
+            f"{one.ref} is tested on {sizes[0]} images, {other.ref} on {sizes[1]}; subsets are "
+            "compared at equal test size only (protocol §7)"
+        )
+
+
+def _test_size(track: Track, subset: Subset) -> int:
+    """Return how many test images a subset's runs are scored on."""
+    base, _ = find_base(track.base)
+    if scope(track, subset) == "full":
+        return base.splits["test"].rows
+    labels = load_keyring(base.id).labels["test"]
+    return int(np.isin(labels, base.class_indices(subset.classes or [])).sum())
+
+
+def _side(ref: str, x: Floats, y: Floats, groups: np.ndarray) -> Side:
+    bounds = family_interval(x, y, groups, np.random.default_rng(BOOTSTRAP_SEED))
+    return Side(subset=ref, tau=kendall_tau(x, y), interval=_interval(bounds))
+
+
+def _difference(
+    refs: Sequence[str], x: Floats, first: Floats, second: Floats, groups: np.ndarray
+) -> Difference | None:
+    """Return τ of the first less that of the second; None where one is undefined."""
+    tau, beside = kendall_tau(x, first), kendall_tau(x, second)
+    if tau is None or beside is None:
+        return None
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    paired = paired_difference(x, first, second, groups, rng)
+    return Difference(
+        one=refs[0],
+        other=refs[1],
+        difference=tau - beside,
+        interval=_interval(paired.bounds if paired else None),
+        p=paired.p if paired else None,
+    )
+
+
+def _interval(bounds: Bounds | None) -> Interval | None:
+    return bounds and Interval(low=bounds.low, high=bounds.high, resampled="families")
 
 
 def compare(subset: str, scores: dict[str, float], results: Path) -> list[Order]:

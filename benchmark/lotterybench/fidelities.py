@@ -2,16 +2,12 @@
 
 from typing import Literal
 
+from lotterybench.enumerations import ExactReport
+from lotterybench.estimates import Estimate, Frontier
+from lotterybench.estimates import Interval as Interval
 from lotterybench.records import Base, Declared, Record, Sha256, Slug, Subset, SubsetId
+from lotterybench.standings import Nulls, Ranked, Selectors
 from lotterybench.trials import Curve, Result, Timing, Track
-
-
-class Interval(Record):
-    """A bootstrap interval between one-sided 5 % and 95 % bounds, and what was resampled."""
-
-    low: float
-    high: float
-    resampled: Literal["families", "configurations", "configurations and seeds", "axes"]
 
 
 class Ratio(Record):
@@ -85,6 +81,34 @@ class Regret(Record):
     own: float
 
 
+class Classes(Record):
+    """What models trained on full data say of a class subset, from their test items (protocol §7).
+
+    `evaluation_only` is the τ-b of full scores with the same models' on the subset's test classes,
+    scores restricted to these: disjoint halves of the seeds make the two sides, both ways
+    averaged. `disjoint` is the τ-b of the subset's own scores with full-trained models' on the
+    `remaining` classes alone; None for fewer than two of them.
+    """
+
+    evaluation_only: Estimate | None = None
+    disjoint: Estimate | None = None
+    remaining: int
+
+
+class Decomposition(Record):
+    """τ-b with full scores by what is trained on and then tested on, full or subset (§12).
+
+    `full_full` is the repeat ceiling and `full_subset` the evaluation-only row, both of half the
+    seeds a side. The headline is `subset_full`, or `subset_subset` at scope `subset`. None where
+    there is no such cell: a classifier of five classes is not tested on ten.
+    """
+
+    full_full: float | None = None
+    full_subset: float | None = None
+    subset_full: float | None = None
+    subset_subset: float | None = None
+
+
 class Fidelity(Record):
     """How well one subset's scores rank the configurations as the full scores do.
 
@@ -92,9 +116,17 @@ class Fidelity(Record):
     (all scores of one side are tied). `interval` resamples families and needs six of them;
     `sensitivity` (configurations) and `two_level` are never the headline. `ceiling` is the tau-b
     of full data against itself on disjoint halves of its seeds, `arm_ceiling` that of a perfect
-    proxy with this arm's noise. `q_full` and `q_subset` are the sd of a seed over that of
-    methods. `cost_ratio` is images seen on the subset over images seen on full data. `left_out`
-    are configurations that are not scored, with the reason. `why` explains the verdict.
+    proxy with this arm's noise, `item_ceiling` that of full data against itself on disjoint
+    halves of the test images, corrected to as many as the arm has. `q_full` and `q_subset` are the
+    sd of a seed over that of methods. `null_matched` are random subsets with the class counts of
+    an `uneven` one. `cost_ratio` is images seen on the subset over images seen on full data,
+    weighed by the operations that one costs where results have these; `selection_cost` the
+    training images that the selection's proxies saw (None: the manifest does not tell),
+    `total_ratio` what the subset costs with them, spread over the pool's runs, and `break_even`
+    the number of method runs from which selection and subset cost less than full data (None:
+    never). `left_out` are configurations that are not scored, with the reason. `why` explains the
+    verdict. Without test items, `item_ceiling`, `classes` (of class subsets) and `decomposition`
+    are None.
     """
 
     track: Slug
@@ -117,8 +149,11 @@ class Fidelity(Record):
     two_level: Interval | None = None
     ceiling: float | None = None
     arm_ceiling: float | None = None
+    item_ceiling: float | None = None
     ratio: Ratio | None = None
     null: Null | None = None
+    uneven: bool = False
+    null_matched: Null | None = None
     control: Control | None = None
     weighted_tau: float | None = None
     top_half_tau: float | None = None
@@ -130,10 +165,15 @@ class Fidelity(Record):
     pairs: Pairs | None = None
     trend: Trend | None = None
     regret: Regret | None = None
+    classes: Classes | None = None
+    decomposition: Decomposition | None = None
     sd_full: float | None = None
     q_full: float | None = None
     q_subset: float | None = None
     cost_ratio: float
+    selection_cost: int | None = 0
+    total_ratio: float | None = None
+    break_even: int | None = None
     failures: int = 0
     left_out: dict[str, str] = {}
     verdict: Literal["faithful", "ticket", "refuted", "undecided", "descriptive"]
@@ -162,48 +202,6 @@ class Pilot(Record):
     ticket: float
 
 
-class Procedure(Record):
-    """A selection procedure judged on families that it has not seen (protocol §6).
-
-    `population` is the τ of a subset taken at random, `gain` what the procedure adds to it.
-    """
-
-    tau: float
-    interval: Interval | None = None
-    population: float | None = None
-    gain: float | None = None
-    gain_interval: Interval | None = None
-
-
-class ExactCount(Record):
-    """All class subsets of one size: the distribution of their τ-b with full data.
-
-    `low` and `high` are its 5th and 95th percentiles, `above` the share of subsets with τ ≥ 0.7,
-    `best` the classes of the one with the highest. `reliability` is the split-half correlation of
-    the subsets' τ over disjoint seeds, which is `reliable` from 0.9 on, `across_families` that
-    over disjoint families. `procedure` is to take the best.
-    """
-
-    classes: int
-    subsets: int
-    configurations: int
-    families: int
-    seeds_full: int
-    seeds: int
-    lowest: float
-    low: float
-    median: float
-    mean: float
-    high: float
-    highest: float
-    best: list[str]
-    above: float
-    reliability: float | None = None
-    across_families: float | None = None
-    reliable: bool = False
-    procedure: Procedure | None = None
-
-
 class Score(Record):
     """One configuration on one arm: the seed mean and the scores behind it, in seed order."""
 
@@ -228,18 +226,6 @@ class SubsetScores(Record):
     scores: list[Score] = []
 
 
-class Ranked(Record):
-    """Whether a board ranks subsets or noise: split-half correlations of the subsets' τ (§9).
-
-    Over disjoint halves of the seeds and of the families; None where it cannot be told. `holds`
-    says that both reach 0.7; otherwise subsets are listed by name.
-    """
-
-    seeds: float | None = None
-    families: float | None = None
-    holds: bool = False
-
-
 class Board(Record):
     """Everything known of one track: its full-data scores and, per subset, scores and fidelity."""
 
@@ -250,11 +236,14 @@ class Board(Record):
     subsets: list[SubsetScores]
     pilot: Pilot | None = None
     ranked: Ranked | None = None
+    nulls: list[Nulls] = []
+    selectors: Selectors | None = None
+    frontier: Frontier | None = None
 
 
 PUBLISHED: dict[str, type[Record]] = {
     "base": Base, "declared": Declared, "subset": Subset, "track": Track, "result": Result,
     "timing": Timing, "curve": Curve, "fidelity": Fidelity, "pilot": Pilot,
-    "exact-count": ExactCount,
+    "exact-report": ExactReport,
     "board": Board,
 }  # fmt: skip

@@ -16,6 +16,8 @@ from lotterybench.kinds.exact.training import load_pool
 from lotterybench.kinds.exact.workers import workers
 from lotterybench.kinds.ranking import engine_of, task_of
 from lotterybench.kinds.runs import Conduct, Run
+from lotterybench.kinds.stacked import is_stacked
+from lotterybench.kinds.stacked import prices as prices_in_stacks
 from lotterybench.manifests import find_base
 from lotterybench.methods import Trained, method
 from lotterybench.methods.base.observe import Observer
@@ -65,7 +67,8 @@ def outlook(
     arms: Sequence[Arm], device: str, jobs: int | None = None, conduct: Conduct | None = None
 ) -> list[Outlook]:
     """Return what is left of each arm of a plan, and what it takes here; nothing is written."""
-    device = choose_device(device)
+    stacked = any(is_stacked(run.track) for arm in arms for run in arm.runs[:1])
+    device = "cpu" if stacked else choose_device(device)
     left: dict[Path, list[Run]] = {}
     for arm in arms:
         done = {result.key for result in read(arm.file) if result.status != "infra"}
@@ -75,7 +78,7 @@ def outlook(
     workers = max(1, len(spread(device, jobs, len(todo))))
     return [
         Outlook(
-            arm.subset.ref if arm.subset else "full",
+            arm.subset.ref if arm.subset else str(arm.cheaper or "full"),
             len(arm.runs),
             len(arm.runs) - len(left[arm.file]),
             sum(prices[run.key].images for run in left[arm.file]),
@@ -86,10 +89,11 @@ def outlook(
 
 
 def enumeration_outlook(
-    track: Track, out: Path, seeds: int | None = None, jobs: int | None = None
-) -> list[Outlook]:
+    track: Track, out: Path, seeds: int | None = None, jobs: int | None = None,
+    classes: Sequence[int] | None = None,
+) -> list[Outlook]:  # fmt: skip
     """Return what is left of each part of an exact track, its runs being models."""
-    parts = plan_of(track, out, seeds=seeds)
+    parts = plan_of(track, out, seeds=seeds, counts=classes)
     team = workers(jobs)
     return [
         Outlook(
@@ -108,8 +112,11 @@ def forecast(runs: Sequence[Run], device: str, conduct: Conduct | None = None) -
 
     Each configuration trains for about a second on the data of its first run. Evaluation counts
     as the encoding of the images that it reads and the k-NN; the linear probe and the start of the
-    workers are left out. On a CPU one thread computes, as in a worker.
+    workers are left out. On a CPU one thread computes, as in a worker. Of runs in stacks one stack
+    of each backbone is timed.
     """
+    if runs and is_stacked(runs[0].track):
+        return [Price(*price) for price in prices_in_stacks(runs)]
     conduct = conduct or Conduct()
     firsts: dict[str, Run] = {}
     for run in runs:

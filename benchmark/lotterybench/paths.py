@@ -94,6 +94,11 @@ def pilot_file(results: Path) -> Path:
     return results / "pilot.json"
 
 
+def null_folder(results: Path) -> Path:
+    """Return where the manifests of a track's random subsets lie, inside its results folder."""
+    return results / "null"
+
+
 def timings_file(results: Path) -> Path:
     """Return the measured seconds of a results file, kept apart so that results repeat exactly."""
     return results.with_suffix(".timings")
@@ -102,6 +107,16 @@ def timings_file(results: Path) -> Path:
 def curves_file(results: Path) -> Path:
     """Return the training curves of a results file's runs."""
     return results.with_suffix(".curves")
+
+
+def items_file(results: Path) -> Path:
+    """Return the test items of the runs on full data, inside a track's results folder."""
+    return results / "full.items.parquet"
+
+
+def items_folder(results: Path) -> Path:
+    """Return where test items of single runs are kept until all are joined."""
+    return results / ".items"
 
 
 def checkpoints_folder(results: Path) -> Path:

@@ -10,6 +10,7 @@ import numpy as np
 from lotterybench.errors import BadRequest
 from lotterybench.fidelities import Pilot
 from lotterybench.manifests import load_subset_manifest
+from lotterybench.nulls import RANDOM, primary_stratum, stratum
 from lotterybench.paths import pilot_file
 from lotterybench.ranking import kendall_tau
 from lotterybench.ranking.base.arrays import seed_means
@@ -19,7 +20,6 @@ from lotterybench.ranking.power import Design, noise_free, power
 from lotterybench.records import Subset
 from lotterybench.results import read, results_file
 from lotterybench.run import run_track
-from lotterybench.score.board import RANDOM
 from lotterybench.score.pool import Scored, by_configuration
 from lotterybench.storage import write_whole
 from lotterybench.tracks import find_track
@@ -52,8 +52,8 @@ def run_pilot(
 def random_subset(track: Track) -> Subset:
     """Return the first random subset of a track, of the primary budget if it names one."""
     subsets = [load_subset_manifest(ref)[0] for ref in track.subsets]
-    random = [subset for subset in subsets if subset.selector in RANDOM]
-    primary = [subset for subset in random if track.primary and track.primary in subset.name]
+    random = [subset for subset in subsets if subset.selector in RANDOM.values()]
+    primary = [subset for subset in random if stratum(subset) == primary_stratum(track)]
     if not random:
         raise BadRequest(f"{track.name} has no random subset; a pilot needs one")
     return (primary or random)[0]

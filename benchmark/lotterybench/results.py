@@ -137,24 +137,32 @@ def check_joinable(
         e.name: (e.family, e.method, cheaper.applied(e.config) if cheaper else e.config)
         for e in track.configurations
     }
+    digest = track.digest()
     for number, result in enumerate(results, 1):
         here = f"{file} line {number}"
-        if result.track != track.name or result.track_digest != track.digest():
+        if result.track != track.name or result.track_digest != digest:
             raise BadResults(
                 f"{here} is of track {result.track} version {result.track_version} "
                 f"({result.track_digest[:12]}…), not of {track.name} version {track.version} "
-                f"({track.digest()[:12]}…); results of different pools are never joined"
+                f"({digest[:12]}…); results of different pools are never joined (protocol §1)"
             )
         for field, value in expected.items():
             if getattr(result, field) != value:
+                rule = "§7" if field == "scope" else "§1"
                 raise BadResults(
                     f"{here} has {field} {getattr(result, field)!r}, not {value!r}; "
-                    "it was run on other data than this file is for"
+                    f"it was run on other data than this file is for (protocol {rule})"
                 )
         if pool.get(result.configuration) != (result.family, result.method, result.config):
             raise BadResults(
                 f"{here} is of a configuration {result.configuration!r} that {track.name} "
-                "does not have"
+                "does not have (protocol §1)"
+            )
+        if result.status == "ok" and track.metric not in result.metrics:
+            raise BadResults(
+                f"{here} has no {track.metric}, the metric of {track.name}; it has "
+                f"{', '.join(sorted(result.metrics)) or 'none'}, and metrics are never joined "
+                "(protocol §1)"
             )
 
 

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from lotterybench.errors import BadRequest, BadResults
 from lotterybench.executors import Ended, Limits, Terms
 from lotterybench.executors import executor as executors
+from lotterybench.executors.stacked import in_stacks
+from lotterybench.items import join, keep
 from lotterybench.kinds import Conduct, Run
+from lotterybench.kinds.admission import check_track
 from lotterybench.kinds.exact import enumerate_subsets, plan_of
 from lotterybench.kinds.ranks import ranked
+from lotterybench.kinds.stacked import is_stacked
 from lotterybench.manifests import find_base, load_subset_manifest
-from lotterybench.methods import method
-from lotterybench.methods.base.architectures import architecture
 from lotterybench.methods.base.own import load_own
-from lotterybench.methods.base.recipe import settings_of
+from lotterybench.nulls import planned, random_subsets
 from lotterybench.paths import (
     checkpoints_folder,
     curves_file,
@@ -29,13 +31,13 @@ from lotterybench.paths import (
     track_file,
 )
 from lotterybench.progress import table
-from lotterybench.records import Base, Subset
+from lotterybench.records import Subset
 from lotterybench.results import append, arrange, check_joinable, mend, read, results_file
 from lotterybench.storage import locked, write_whole
 from lotterybench.tracks import find_track
 from lotterybench.trials import Cheaper, Result, Track
 
-ENUMERATED = "of an exact track, only --out, --seeds, --jobs and --plan may be given"
+ENUMERATED = "of an exact track, only --classes, --out, --seeds, --jobs and --plan may be given"
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,18 @@ class Arm:
 def plan(
     track: Track, out: Path, *, subsets: Sequence[str] | None = None, full: bool = True,
     only: Sequence[str] | None = None, seeds: int | None = None,
-    cheaper: Sequence[Cheaper] | None = None,
+    cheaper: Sequence[Cheaper] | None = None, null: bool = True,
 ) -> list[Arm]:  # fmt: skip
-    """Return the arms of a track: full data first, the cheaper arms on it, then each subset.
+    """Return the arms of a track: full data, the cheaper arms on it, each subset, and its null.
 
     `subsets` and `cheaper` None mean the track's own, but no cheaper arms where subsets are
     given; `only` restricts to some configurations; `seeds` overrides the track's planned numbers.
+    The random subsets of the null go with the track's own subsets, unless `null` is false.
     """
     base, _ = find_base(track.base)
     if track.kind == "exact":
         raise BadRequest(f"{track.name} has no arms of single runs: {ENUMERATED}")
-    _check_track(track, base)
+    check_track(track, base)
     names = [entry.name for entry in track.configurations]
     strange = sorted(set(only or ()) - set(names))
     if strange:
@@ -88,6 +91,8 @@ def plan(
         if any(other is not None and other.ref == subset.ref for other, _ in wanted):
             raise BadRequest(f"{subset.ref} is given twice")
         wanted.append((subset, positions))
+    if subsets is None and null:
+        wanted += planned(track, out / track.name)
     if cheaper is None:
         cheaper = track.cheaper if subsets is None and full else ()
     beside = [
@@ -125,15 +130,17 @@ def run_track(
     jobs: int | None = None, executor: str | None = None, address: str | None = None,
     time_limit: float | None = None, memory_limit: float | None = None,
     conduct: Conduct | None = None, save_encoders: bool = False,
-    cheaper: Sequence[Cheaper] | None = None,
+    cheaper: Sequence[Cheaper] | None = None, null: bool = True,
+    classes: Sequence[int] | None = None,
 ) -> Summary:  # fmt: skip
     """Do all planned runs of a track that have no result in `out/<track>/` yet.
 
-    `track` is a name, a file, or the record itself. `executor` is `local` for worker processes,
-    of which there are `jobs`, or `ray` for a cluster at `address`; results do not depend on it.
-    Under torchrun, all its processes share each run. A run that takes more than `time_limit`
-    seconds or `memory_limit` GiB ends as `timeout` or `oom`. Trainings half done are kept in
-    `out/<track>/.checkpoints/`, and with `save_encoders` the trained ones in `encoders/`,
+    `track` is a name, a file, or the record itself. `classes` restricts an exact track to subsets
+    of so many classes, besides full data and its cheaper arms. `executor` is `local` for worker
+    processes, of which there are `jobs`, or `ray` for a cluster at `address`; results do not
+    depend on it. Under torchrun, all its processes share each run. A run that takes more than
+    `time_limit` seconds or `memory_limit` GiB ends as `timeout` or `oom`. Trainings half done are
+    kept in `out/<track>/.checkpoints/`, and with `save_encoders` the trained ones in `encoders/`,
     unless `conduct` names other folders.
 
     May be interrupted in any way and repeated. Raises `Busy` if another process writes the same
@@ -146,15 +153,22 @@ def run_track(
         idle = (executor, address, time_limit, memory_limit, conduct and conduct != Conduct())
         if subsets is not None or not full or only or save_encoders or any(idle):
             raise BadRequest(f"{track.name} is run whole, on this machine: {ENUMERATED}")
-        return _enumerate(track, out, seeds, device, jobs)
-    carry_out = executors[executor or ("torchrun" if ranked() else "local")]
+        return _enumerate(track, out, seeds, device, jobs, classes)
+    if classes:
+        raise BadRequest(f"{track.name} names its subsets; --classes is of exact tracks")
+    name = executor or ("torchrun" if ranked() else "local")
     conduct = _here(conduct or Conduct(), folder, save_encoders)
     for where in conduct.own:
         load_own(where)
     limits = Limits(_positive("time", time_limit), _positive("memory", memory_limit))
     terms = Terms(device, jobs, limits, conduct, address)
-    arms = plan(track, out, subsets=subsets, full=full, only=only, seeds=seeds, cheaper=cheaper)
+    carry_out = in_stacks(name, terms) if is_stacked(track) else executors[name]
+    arms = plan(
+        track, out, subsets=subsets, full=full, only=only, seeds=seeds, cheaper=cheaper, null=null
+    )
     _freeze(track, folder)
+    if subsets is None and null:
+        random_subsets(track, folder)
     with ExitStack() as locks:
         for arm in arms:
             locks.enter_context(locked(arm.file))
@@ -169,28 +183,33 @@ def run_track(
         file_of = {run.key: arm.file for arm in arms for run in arm.runs}
         for event in table(carry_out(todo, terms) if todo else (), todo, f"running {track.name}"):
             if isinstance(event, Ended):
-                result, seconds, curve = event.done
+                result, seconds, curve, outranked = event.done
                 file = file_of[event.run.key]
+                if outranked is not None:
+                    keep(folder, result.key, outranked)
                 append(file, result, seconds, timings_file(file), curve)
                 _forget(conduct.checkpoints, result)
                 statuses[result.status] = statuses.get(result.status, 0) + 1
         for arm in arms:
             if arm.file.is_file():
                 arrange(arm.file, track)
+            if arm.subset is None and arm.cheaper is None:
+                join(folder, track, read(arm.file))
         with suppress(OSError):  # not there, or not empty: another process is at work
             checkpoints_folder(folder).rmdir()
     return Summary(folder, len(file_of), len(file_of) - len(todo), statuses, torn)
 
 
 def _enumerate(
-    track: Track, out: Path, seeds: int | None, device: str, jobs: int | None
-) -> Summary:
+    track: Track, out: Path, seeds: int | None, device: str, jobs: int | None,
+    classes: Sequence[int] | None,
+) -> Summary:  # fmt: skip
     """Train on all class subsets; the runs of the summary are models."""
     if device not in ("auto", "cpu"):
         raise BadRequest(f"{track.name} runs on the processor; leave --device away")
-    plan_of(track, out, seeds=seeds)  # refuses before anything is written
+    plan_of(track, out, seeds=seeds, counts=classes)  # refuses before anything is written
     _freeze(track, out / track.name)
-    done = enumerate_subsets(track, out, seeds=seeds, jobs=jobs)
+    done = enumerate_subsets(track, out, seeds=seeds, counts=classes, jobs=jobs)
     statuses = {"ok": done.trained} if done.trained else {}
     return Summary(done.folder, done.planned, done.before, statuses, [])
 
@@ -233,48 +252,6 @@ def _forget(checkpoints: Path | None, result: Result) -> None:
         return
     for rest in checkpoints.glob(f"*{result.key}*"):
         rest.unlink(missing_ok=True)
-
-
-def _check_track(track: Track, base: Base) -> None:
-    """Raise for what would fail in every run, or must not be ranked.
-
-    That is an unknown method or setting, an odd resolution, and a masked autoencoder in a pool
-    that is not fine-tuned: frozen, it anchors the bottom and inflates rank correlations.
-    """
-    sides = [track.resolution] if track.resolution else []
-    sides += [int(arm.amount) for arm in track.cheaper if arm.arm == "low-resolution"]
-    for side in sides:
-        if base.size[0] % side:
-            raise BadRequest(
-                f"{track.name} reduces to {side} pixels; that does not divide "
-                f"{base.id}'s {base.size[0]}"
-            )
-    for side in sides[bool(track.resolution) :]:
-        _check_lower(track, side, base)
-    for entry in track.configurations:
-        known = settings_of(entry.method)
-        masked = method.facts(entry.method).get("objective") == "masked"
-        if masked and track.probe != "finetuned" and entry.name not in track.anchors:
-            raise BadRequest(f"{entry.name} is ranked by fine-tuning only; make it an anchor")
-        strange = sorted(set(entry.config) - set(known))
-        if strange:
-            raise BadRequest(
-                f"{entry.name}: {entry.method} has no setting {', '.join(strange)}; "
-                f"it has {', '.join(known)}"
-            )
-
-
-def _check_lower(track: Track, side: int, base: Base) -> None:
-    """Raise for a low-resolution arm that is not lower, or too low for a backbone."""
-    if side >= (track.resolution or base.size[0]):
-        raise BadRequest(f"{track.name} has {side} pixels already; a lower resolution is below")
-    for entry in track.configurations:
-        backbone = entry.config.get("backbone")
-        smallest = architecture(str(backbone)).smallest if backbone else 1
-        if side < smallest:
-            raise BadRequest(
-                f"{entry.name}: {backbone} takes images of {smallest} pixels or more, not {side}"
-            )
 
 
 def _freeze(track: Track, folder: Path) -> None:

@@ -17,11 +17,13 @@ from lotterybench.records import (
 Status = Literal["ok", "timeout", "oom", "crash", "invalid", "infra", "withdrawn"]
 Setting = str | int | float | bool
 LARGEST_FAMILY = 4  # scored configurations: more would weigh more than another family's evidence
+PRIMARY = r"^(\d+(\.\d+)?pct|\d+-classes)$"
 METRICS = {  # all in per cent
     "classifier": ("accuracy",),
     "frozen": ("knn", "linear"),
     "finetuned": ("knn", "linear", "finetuned"),
 }
+WITHIN = "within"  # beside them: on a class subset's own classes, told apart from each other only
 
 
 class Configuration(Record):
@@ -87,6 +89,8 @@ class Track(Record):
     `cheaper` are the arms that subsets are compared with at equal cost. `primary` is the budget
     that verdicts are about, as `10pct` or `10-classes`. `choose` names configurations, of families
     of their own, that a subset may be chosen with and that are never scored (protocol §6).
+    `null` is how many random subsets are run beside each kind and size of the track's own subsets:
+    20 for a verdict, 39 at the primary budget (protocol §5).
     `probe` is the evaluation: `classifier` (the network's own outputs on the subset's classes),
     `frozen` (k-NN and linear probe of the frozen encoder on the full training and test splits) or
     `finetuned` (these, and the accuracy after training encoder and a classifier on with labels).
@@ -106,8 +110,9 @@ class Track(Record):
     anchors: list[str] = []
     subsets: list[str] = []
     cheaper: list[Cheaper] = []
-    primary: str | None = None
+    primary: str | None = Field(default=None, pattern=PRIMARY)
     choose: list[str] = []
+    null: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _holds(self) -> Self:
@@ -117,10 +122,12 @@ class Track(Record):
         if not set(self.anchors) < set(names):
             raise ValueError("anchors must be some, and not all, of the configurations")
         exact = self.probe == "classifier" and self.resolution is None and not self.subsets
+        exact = exact and not self.null  # every subset is run: they are the population
         in_threes = self.seeds.full % 3 == self.seeds.subset % 3 == 0
         if self.kind == "exact" and not (exact and in_threes):
             raise ValueError(
-                "an exact track has a classifier probe, seeds in threes, no resolution, no subsets"
+                "an exact track has a classifier probe, seeds in threes, no resolution, no subsets "
+                "and no null"
             )
         if not set(self.choose) <= set(names) - set(self.anchors):
             raise ValueError("the choose pool is of the track's configurations, without anchors")
@@ -128,7 +135,8 @@ class Track(Record):
         shared = {of[name] for name in self.choose} & {entry.family for entry in self.scored()}
         if shared:
             raise ValueError(
-                f"family {min(shared)} is in the choose pool and scored: protocol §6 forbids it"
+                f"family {min(shared)} is in the choose pool and scored; a family that a subset "
+                "may be chosen with is not (protocol §6)"
             )
         if len({str(arm) for arm in self.cheaper}) < len(self.cheaper):
             raise ValueError("an arm is planned twice")
@@ -140,7 +148,10 @@ class Track(Record):
         sizes = Counter(entry.family for entry in self.scored())
         crowded = [family for family, size in sizes.items() if size > LARGEST_FAMILY]
         if crowded:
-            raise ValueError(f"{crowded[0]} has more than {LARGEST_FAMILY} configurations")
+            raise ValueError(
+                f"family {crowded[0]} has {sizes[crowded[0]]} scored configurations; "
+                f"{LARGEST_FAMILY} are allowed (protocol §1)"
+            )
         for entry in self.configurations:
             epochs = entry.config.get("epochs", 0)
             if type(epochs) is not int or epochs < 0:
@@ -160,11 +171,14 @@ class Track(Record):
 class Cost(Record):
     """What a run cost: training images seen, and the device it ran on.
 
-    Measured seconds lie in a `.timings` file beside the results, so that these repeat exactly.
+    `flops` are the floating-point operations of the encoder's forward pass on one training image:
+    a second network, such as a teacher or a head, and the backward pass are not in it. Measured
+    seconds lie in a `.timings` file beside the results, so that these repeat exactly.
     """
 
     images_seen: int = Field(ge=0)
     device: str
+    flops: float | None = Field(default=None, ge=0)
 
 
 class Result(Record):

@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from lotterybench.cli.board import in_order, remarks, side_rows
 from lotterybench.cli.options import Json, Out, budget_of, settings_of
 from lotterybench.cli.output import draw, emit, exact_row, fidelity_row, notes, order_row
 from lotterybench.cli.run import run
@@ -55,8 +56,11 @@ def demo(
     """Go from digits to a leaderboard: subsets, shards, runs, fidelity, site."""
     from lotterybench.demo import demonstrate
 
-    for step, seconds, note in demonstrate(out, jobs=jobs):
-        print(f"{seconds:6.1f} s  {step:10s} {note}")
+    words: list[str] = []
+    for step in demonstrate(out, jobs=jobs):
+        print(f"{step.seconds:6.1f} s  {step.name:10s} {step.note}", flush=True)
+        words += step.words
+    print("", *words, sep="\n")
     print(f"\nOpen {(out / 'site' / 'index.html').resolve()}")
 
 
@@ -118,7 +122,11 @@ def build(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A selector's setting.")
     ] = None,
     signals: Annotated[
-        str | None, typer.Option(help="Recorded signals to read, by digest (see `list signals`).")
+        list[str] | None,
+        typer.Option(help="Recorded signals to read, by digest (see `list signals`)."),
+    ] = None,
+    track: Annotated[
+        str | None, typer.Option(help="A track that must score none of the methods that choose.")
     ] = None,
     out: Out = Path("subsets"),
 ) -> None:
@@ -127,7 +135,7 @@ def build(
 
     subset, columns = build_subset(
         base, selector, budget_of(count, fraction, classes), name=name, seed=seed, version=version,
-        settings=settings_of(settings), signals=signals,
+        settings=settings_of(settings), signals=signals, track=track,
     )  # fmt: skip
     file = save_subset(subset, columns, out)
     size = (
@@ -189,32 +197,52 @@ def score(
 
     entry = find_track(track)
     if entry.kind == "exact":
-        counts = exact_report((results or reference_results()) / entry.name)
-        rows = [count.fields() if as_json else exact_row(count) for count in counts]
-        emit(rows, as_json)
+        report = exact_report((results or reference_results()) / entry.name)
+        if as_json:
+            print(json.dumps(report.fields(), indent=2))
+        else:
+            emit([exact_row(count) for count in report.counts], False)
         return
     found = score_track(track, results or reference_results())
     if as_json:
         print(json.dumps(found.fields(), indent=2))
         return
-    emit([fidelity_row(entry) for entry in found.subsets], False)
+    emit([fidelity_row(entry) for entry in in_order(found)], False)
+    for line in remarks(found):
+        print(line)
 
 
 @app.command()
 def compare(
     track: Annotated[str, typer.Argument(help="Name of a track.")],
-    subset: Annotated[str, typer.Option(help="The subset that the scores were measured on.")],
-    scores: Annotated[Path, typer.Option(help="CSV with the columns method and score (per cent).")],
+    pair: Annotated[
+        list[str] | None, typer.Argument(metavar="[A B]", help="Two subsets of the track.")
+    ] = None,
+    subset: Annotated[
+        str | None, typer.Option(help="The subset that the scores were measured on.")
+    ] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="CSV with the columns method and score (per cent).")
+    ] = None,
     results: Annotated[Path | None, typer.Option(help="Folder with <track>/ in it.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say how likely each order of your methods on a subset holds on full data."""
+    """Compare two subsets; or say how likely orders of your methods hold on full data."""
     from lotterybench.compare import compare as orders
-    from lotterybench.compare import read_scores
+    from lotterybench.compare import read_scores, side_by_side
     from lotterybench.paths import reference_results
     from lotterybench.tracks import find_track
 
     folder = (results or reference_results()) / find_track(track).name
+    if pair and len(pair) == 2 and subset is None and scores is None:
+        sides = side_by_side(pair[0], pair[1], folder)
+        if as_json:
+            print(json.dumps(sides.fields(), indent=2))
+            return
+        emit(side_rows(sides), False)
+        return
+    if pair or subset is None or scores is None:
+        raise BadRequest("give two subsets, as `compare TRACK A B`, or --subset and --scores")
     found = orders(subset, read_scores(scores), folder)
     emit([order_row(order, as_json) for order in found], as_json)
 

@@ -40,7 +40,13 @@ def run(
         bool,
         typer.Option("--pilot", help="Only 8 configurations, 3 seeds: can there be a verdict?"),
     ] = False,
+    null: Annotated[
+        bool, typer.Option("--null/--no-null", help="The random subsets that the track plans.")
+    ] = True,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds (default: the track's).")] = None,
+    classes: Annotated[
+        list[int] | None, typer.Option(help="Of an exact track: only subsets of so many classes.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda (all cards), cuda:1 …")] = "auto",
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Worker processes; with ray, runs that share a GPU.")
@@ -78,7 +84,7 @@ def run(
 
     pool = whole = find_track(track)
     if pilot:
-        if subset or full or method or plan_only or seeds:
+        if subset or full or method or plan_only or seeds or classes:
             raise BadRequest("--pilot chooses its own runs; give only --device, --jobs and --out")
         emit_pilot(whole, out, device, jobs, as_json)
         return
@@ -97,16 +103,17 @@ def run(
         from lotterybench.forecast import enumeration_outlook, outlook
 
         if whole.kind == "exact":
-            emit_outlook(enumeration_outlook(whole, out, seeds, jobs), as_json)
+            emit_outlook(enumeration_outlook(whole, out, seeds, jobs, classes), as_json)
             return
-        arms = plan(whole, out, subsets=subsets, full=full, only=method, seeds=seeds)
+        arms = plan(whole, out, subsets=subsets, full=full, only=method, seeds=seeds, null=null)
         emit_outlook(outlook(arms, device, jobs, conduct), as_json)
         return
     try:
         summary = run_track(
             whole, out, subsets=subsets, full=full, only=method, seeds=seeds, device=device,
             jobs=jobs, executor=executor, address=ray_address, time_limit=time_limit,
-            memory_limit=memory_limit, conduct=conduct, save_encoders=save_encoder,
+            memory_limit=memory_limit, conduct=conduct, save_encoders=save_encoder, null=null,
+            classes=classes,
         )  # fmt: skip
     except KeyboardInterrupt:
         raise LotteryBenchError("stopped; repeat the command to continue") from None

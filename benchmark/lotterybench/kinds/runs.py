@@ -141,8 +141,11 @@ class Done(NamedTuple):
     outranked: NDArray[np.uint8] | None = None
 
 
-def record(run: Run, attempt: Attempt, device: str) -> Result:
-    """Return the result line of a run's attempt on a device, given by its full name."""
+def record(run: Run, attempt: Attempt, device: str, code: tuple[str, ...] = CODE) -> Result:
+    """Return the result line of a run's attempt on a device, given by its full name.
+
+    `code` are the files, as globs, whose content decides the numbers.
+    """
     entry = run.configuration
     return Result(
         schema_version=1,
@@ -171,7 +174,7 @@ def record(run: Run, attempt: Attempt, device: str) -> Result:
         data=attempt.data,
         cost=Cost(images_seen=attempt.images_seen, device=device, flops=attempt.flops),
         software=versions("numpy", "torch", "timm", "lightly"),
-        code_digest=code_digest(*CODE),
+        code_digest=code_digest(*code),
         origin="reference",
         isolation="rerun-unsandboxed",
     )

@@ -13,6 +13,7 @@ from lotterybench.leaderboard.charts import (
     ranks,
     slopes,
 )
+from lotterybench.leaderboard.standings import standings_view, why_by_name
 from lotterybench.records import Base, Subset
 from lotterybench.registry import unknown
 from lotterybench.trials import Configuration
@@ -183,11 +184,15 @@ def board_view(shelf: Shelf, board: Board) -> dict[str, Any]:
                 row["note"] = 1 + notes.index(row["fidelity"].why)
         decided = any(row["fidelity"].verdict != "descriptive" for row in rows)
         # Subsets tested on their own classes are never ordered by tau; nor is a board
-        # whose order of tau says little.
-        by_tau = scope == "full" and decided
+        # whose order of tau says little (protocol §7, §9).
+        holds = board.ranked is not None and board.ranked.holds
+        by_tau = scope == "full" and decided and holds
         if by_tau:
             rows.sort(key=lambda row: _falling(row["fidelity"].tau))
-        groups.append({"scope": scope, "rows": rows, "notes": notes, "by_tau": by_tau})
+        listed = why_by_name(board, decided) if scope == "full" and not by_tau else ""
+        groups.append(
+            {"scope": scope, "rows": rows, "notes": notes, "by_tau": by_tau, "listed": listed}
+        )
     scored = board.track.scored()
     return {
         "track": board.track,
@@ -209,6 +214,7 @@ def board_view(shelf: Shelf, board: Board) -> dict[str, Any]:
         "total": len(board.subsets),
         "kinds": sorted({shelf.subset(entry).kind for entry in board.subsets}),
         "pool": _pool(board),
+        **standings_view(board),
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Better than random? Rank p, t tests of atanh τ, Holm, and selectors averaged over draws."""
+"""Better than random? Rank p, t tests of atanh τ, Holm, selectors averaged, uneven classes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from lotterybench.errors import BadRequest
-from lotterybench.ranking.base.arrays import Floats, number_of_pairs
+from lotterybench.ranking.base.arrays import Floats, Ints, number_of_pairs
 
 MIN_NULL = 20  # random subsets (protocol §5)
 MIN_NULL_PRIMARY = 39  # at the primary budget
 MIN_DRAWS = 5  # of a random-type selector
+UNEVEN = 0.01  # level of the test of class counts below which a subset has a second null
 
 
 class TTest(NamedTuple):
@@ -18,6 +19,32 @@ class TTest(NamedTuple):
 
     t: float
     p: float
+
+
+def enough(primary: bool) -> int:
+    """Return how many random subsets a ticket needs: more at the primary budget (protocol §5)."""
+    return MIN_NULL_PRIMARY if primary else MIN_NULL
+
+
+def uneven(counts: Ints, there: Ints) -> bool:
+    """Say whether class counts (C,) of a subset are neither balanced nor those of a random one.
+
+    `there` (C,) are the base's. Balanced: they differ by one at most, save for classes that are
+    used up. Random: Pearson's χ² against the base's shares, times (N − 1) / (N − n) since samples
+    are drawn without replacement, is not above the 99 % point of χ² with C − 1 degrees of freedom.
+    Ours; protocol §5 asks such a subset for a null matched on its counts.
+    """
+    counts, there = counts[there > 0], there[there > 0]
+    if not (counts < np.minimum(there, counts.max() - 1)).any():
+        return False
+    n, whole = int(counts.sum()), int(there.sum())
+    if n == whole or len(there) < 2:
+        return False
+    from scipy.stats import chi2
+
+    expected = n * there / whole
+    statistic = float(((counts - expected) ** 2 / expected).sum()) * (whole - 1) / (whole - n)
+    return float(chi2.sf(statistic, len(there) - 1)) < UNEVEN
 
 
 def rank_p(tau: float | None, null: Sequence[float | None]) -> float | None:
@@ -77,12 +104,13 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def selector_tau(draws: Sequence[float | None]) -> float | None:
-    """Return a random-type selector's τ: the mean over its draws (protocol §5).
+def selector_tau(draws: Sequence[float | None], fewest: int = MIN_DRAWS) -> float | None:
+    """Return a selector's τ: the mean over its draws (protocol §5).
 
-    None for fewer than 5 draws or where one is undefined.
+    None for fewer than `fewest` draws, 5 of a selector that draws at random, or where one is
+    undefined.
     """
     defined = [tau for tau in draws if tau is not None]
-    if len(draws) < MIN_DRAWS or len(defined) < len(draws):
+    if len(draws) < fewest or len(defined) < len(draws):
         return None
     return float(np.mean(defined))

@@ -6,6 +6,8 @@ copies of one configuration count nowhere. Bounds are one-sided 5th and 95th per
 which the statistic is undefined are left out.
 """
 
+from collections.abc import Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -147,7 +149,41 @@ def paired_difference(
     if few(families) or not np.isfinite(point):
         return None
     weights = family_draws(families, rng, draws)
-    values = rows(weights, full, one) - rows(weights, full, other)
+    return _paired(point, rows(weights, full, one) - rows(weights, full, other))
+
+
+def pairwise_differences(
+    full: Floats,
+    arms: Sequence[Floats],
+    families: Ints,
+    rng: np.random.Generator,
+    *,
+    draws: int = DRAWS,
+) -> dict[tuple[int, int], Paired]:
+    """Compare every two arms by τ-b with `full` (n,), all on the same resamples of families.
+
+    Each arm holds seed means (k, n) of its k draws, whose τ are averaged. Keys are places (i, j)
+    with i < j. As `paired_difference`, {} for fewer than 6 families; pairs with an undefined side
+    are absent. Protocol §9.
+    """
+    if few(families):
+        return {}
+    ones, weights = np.ones((1, len(full))), family_draws(families, rng, draws)
+    points, values = (
+        [np.mean([tau_rows(by, full, y) for y in arm], axis=0) for arm in arms]
+        for by in (ones, weights)
+    )
+    found = {}
+    for i, j in combinations(range(len(arms)), 2):
+        point = float(points[i][0] - points[j][0])
+        paired = _paired(point, values[i] - values[j]) if np.isfinite(point) else None
+        if paired is not None:
+            found[i, j] = paired
+    return found
+
+
+def _paired(point: float, values: Floats) -> Paired | None:
+    """Return the bounds and the p of a difference from its draws; None if none is defined."""
     values = values[np.isfinite(values)]
     bounds = percentiles(values)
     if bounds is None:

@@ -56,18 +56,24 @@ def tau_draws(
     return Draws(found[0], drawn[np.isfinite(drawn).all(axis=1)])
 
 
-def simultaneous_lower(found: Draws, level: float = LEVEL) -> Floats:
+def simultaneous_lower(found: Draws, families: int, level: float = LEVEL) -> Floats:
     """Return lower bounds (K,) that all hold at once with probability 1 − `level`.
 
     They are percentile bounds, as protocol §3 has them, at that one smaller level at which no
     subset of a resample lies below its own bound in 1 − `level` of the resamples: balanced over
-    subsets, and the same on any scale of τ (Beran 1988). Resamples tied with a bound are not below
-    it.
+    subsets (Beran 1988). So far out in the tail, resamples of few families spread too little:
+    the distance to τ grows as Student's quantile exceeds the normal one, and by √(F / (F − 1))
+    (the expanded percentiles of Hesterberg 2015).
     """
+    from scipy.stats import norm
+    from scipy.stats import t as student
+
     below = np.argsort(np.argsort(found.drawn, axis=0, kind="stable"), axis=0)
     deepest = np.sort(below.min(axis=1))
     rank = int(deepest[int(level * len(deepest))])
-    lower: Floats = np.sort(found.drawn, axis=0)[rank]
+    tail = max(rank, 1) / len(deepest)
+    wider = student.isf(tail, families - 1) / norm.isf(tail) * (families / (families - 1)) ** 0.5
+    lower: Floats = found.tau - wider * (found.tau - np.sort(found.drawn, axis=0)[rank])
     return lower
 
 

@@ -7,7 +7,7 @@ is descriptive. A missing control or null takes away only what rests on it.
 from typing import Literal, NamedTuple
 
 from lotterybench.ranking.base.arrays import Bounds
-from lotterybench.ranking.null import MIN_NULL
+from lotterybench.ranking.null import enough
 from lotterybench.ranking.power import ALPHA, ENOUGH, FAITHFUL, MARGIN, TRUE_TAU, needed, noise_free
 
 MIN_FAMILIES, MIN_CONFIGURATIONS = 12, 36
@@ -25,7 +25,9 @@ class Evidence(NamedTuple):
     method sd) and `power` (of a perfect proxy to be called faithful) of the pilot; `cost_ratio`,
     the subset's cost over full data's; `missing`, planned runs without a status. `tau` and its
     family bounds; the control's τ and the bounds of τ_S − τ_C (None: no control was run);
-    `p`, after Holm, among `null` random subsets (None: there are none).
+    `p`, after Holm, among `null` random subsets (None: there are none); at the `primary` budget
+    more of them are needed. An `uneven` subset has a second null, matched on its class counts:
+    `p_matched` among `null_matched`.
     """
 
     families: int
@@ -43,6 +45,10 @@ class Evidence(NamedTuple):
     p: float | None = None
     null: int = 0
     missing: int = 0
+    primary: bool = False
+    uneven: bool = False
+    p_matched: float | None = None
+    null_matched: int = 0
 
 
 class Verdict(NamedTuple):
@@ -73,7 +79,10 @@ def verdict(found: Evidence) -> Verdict:
     short = _short_of_ticket(found)
     if short:
         return Verdict("faithful", f"{reached}; no ticket: {' and '.join(short)}")
-    return Verdict("ticket", f"{reached}; better than random (p = {found.p:.3f}) and the control")
+    better = f"better than random (p = {found.p:.3f}"
+    if found.uneven:
+        better += f", with its class counts {found.p_matched:.3f}"
+    return Verdict("ticket", f"{reached}; {better}) and the control")
 
 
 def requirements(found: Evidence) -> list[str]:
@@ -82,31 +91,33 @@ def requirements(found: Evidence) -> list[str]:
     if found.families < MIN_FAMILIES or found.configurations < MIN_CONFIGURATIONS:
         lacking.append(
             f"{found.configurations} configurations of {found.families} families; a verdict "
-            f"needs {MIN_CONFIGURATIONS} of {MIN_FAMILIES}"
+            f"needs {MIN_CONFIGURATIONS} of {MIN_FAMILIES} (protocol §1)"
         )
     if found.seeds_full < MIN_SEEDS[0] or found.seeds_subset < MIN_SEEDS[1]:
         lacking.append(
             f"{found.seeds_full} + {found.seeds_subset} seeds; it needs "
-            f"{MIN_SEEDS[0]} + {MIN_SEEDS[1]}"
+            f"{MIN_SEEDS[0]} + {MIN_SEEDS[1]} (protocol §2)"
         )
     if found.q_full is None or found.q_subset is None or found.power is None:
-        lacking.append("no pilot has estimated q and the power")
+        lacking.append("no pilot has estimated q and the power (protocol §2)")
     else:
         few = found.seeds_subset < NOISY_SEEDS or found.configurations < NOISY_CONFIGURATIONS
         if found.q_subset > NOISY and few:
             lacking.append(
                 f"q is {found.q_subset:.2f} on the subset; above {NOISY} a verdict needs "
-                f"{NOISY_SEEDS} seeds and {NOISY_CONFIGURATIONS} configurations"
+                f"{NOISY_SEEDS} seeds and {NOISY_CONFIGURATIONS} configurations (protocol §2)"
             )
         if found.power < ENOUGH:
             lacking.append(
                 f"a perfect proxy would be called faithful {100 * found.power:.0f} % of the time; "
-                f"a verdict needs {100 * ENOUGH:.0f} %"
+                f"a verdict needs {100 * ENOUGH:.0f} % (protocol §2)"
             )
     if found.cost_ratio >= 1:
-        lacking.append("the subset costs no less than full data, so there is no saving to judge")
+        lacking.append(
+            "the subset costs no less than full data, so there is no saving to judge (protocol §5)"
+        )
     if found.missing:
-        lacking.append(f"{found.missing} planned runs have no status yet")
+        lacking.append(f"{found.missing} planned runs have no status yet (protocol §1)")
     return lacking
 
 
@@ -116,7 +127,7 @@ def _doubts(found: Evidence, low: float) -> list[str]:
     if low < FAITHFUL:
         doubts.append(f"the lower bound of τ, {low:.2f}, is below {FAITHFUL}")
     if found.difference is None:
-        doubts.append("no equal-cost control was run")
+        doubts.append("no equal-cost control was run (protocol §5)")
     elif found.difference.low < MARGIN:
         doubts.append(
             f"the lower bound of τ less the control's, {found.difference.low:+.2f}, is below "
@@ -127,10 +138,15 @@ def _doubts(found: Evidence, low: float) -> list[str]:
 
 def _short_of_ticket(found: Evidence) -> list[str]:
     short = []
-    if found.p is None or found.null < MIN_NULL:
-        short.append(f"a null of {found.null} random subsets, not {MIN_NULL}")
-    elif found.p > ALPHA:
-        short.append(f"not better than random (p = {found.p:.3f} after Holm)")
+    nulls = [("", found.p, found.null)]
+    if found.uneven:
+        nulls.append((" with its class counts", found.p_matched, found.null_matched))
+    for what, p, count in nulls:
+        if p is None or count < enough(found.primary):
+            fewest = enough(found.primary)
+            short.append(f"a null of {count} random subsets{what}, not {fewest} (protocol §5)")
+        elif p > ALPHA:
+            short.append(f"not better than random{what} (p = {p:.3f} after Holm)")
     if found.difference is not None and found.difference.low <= 0:
         short.append("not better than the control")
     return short

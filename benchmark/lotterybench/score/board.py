@@ -2,71 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from lotterybench.errors import BadResults
-from lotterybench.fidelities import Board, Fidelity, Pilot, Ranked, Score, SubsetScores
-from lotterybench.manifests import find_base, load_subset_manifest
+from lotterybench.fidelities import Board, Fidelity, Null, Pilot, Score, SubsetScores
+from lotterybench.nulls import Counts, primary_stratum
 from lotterybench.paths import pilot_file, track_file
+from lotterybench.ranking import kendall_tau
 from lotterybench.ranking.base.arrays import seed_means
-from lotterybench.ranking.components import ranks_subsets, split_half_families, split_half_seeds
 from lotterybench.ranking.null import holm
-from lotterybench.records import Subset
-from lotterybench.results import check_joinable, read, results_file
-from lotterybench.score.fidelity import BOOTSTRAP_SEED, Beside, Comparison, fidelity_of, judged
-from lotterybench.score.pool import by_configuration, scored
+from lotterybench.score.arms import (
+    Found,
+    all_found,
+    beyond_plan,
+    checked,
+    controls,
+    missing,
+)
+from lotterybench.score.comparison import Comparison
+from lotterybench.score.fidelity import fidelity_of
+from lotterybench.score.items import checked_items
+from lotterybench.score.judged import judged
+from lotterybench.score.pool import Runs, by_configuration, scored
+from lotterybench.score.ranked import ranked
+from lotterybench.score.savings import board_frontier
+from lotterybench.score.selectors import selectors
+from lotterybench.standings import Nulls
 from lotterybench.tracks import find_track
-from lotterybench.trials import Cheaper, Result, Track
-
-RANDOM = ("uniform", "uniform-classes")  # selectors whose subsets are the null
-
-
-@dataclass(frozen=True)
-class Found:
-    """One subset's runs, and how many of those planned have no final status."""
-
-    subset: Subset
-    results: list[Result]
-    missing: int
-
-    @property
-    def stratum(self) -> tuple[str, int]:
-        """What random subsets must share with it: kind and size."""
-        size = self.subset.positions.count if self.subset.positions else None
-        return self.subset.kind, size or len(self.subset.classes or [])
-
-    @property
-    def random(self) -> bool:
-        """Whether it is drawn at random, and so part of the null of others."""
-        return self.subset.selector in RANDOM
+from lotterybench.trials import Result, Track
 
 
 def board(results: Path) -> Board:
     """Score every subset of the track whose results lie in a folder.
 
-    The folder holds `track.json`, `full.jsonl`, a file per subset and one per cheaper arm. Raises
-    `BadResults` if lines of different pools, versions, scopes or data would be joined.
+    The folder holds `track.json`, `full.jsonl`, a file per subset and one per cheaper arm, and the
+    manifests of the track's random subsets in `null/`. Raises `BadResults` if lines of different
+    pools, versions, scopes or data would be joined.
     """
-    file = track_file(results)
-    if not file.is_file():
-        raise BadResults(f"{results} holds no track.json; run the track with --out first")
-    track = Track.read(file.read_bytes(), str(file))
-    full = _checked(results, track, None)
-    subsets = {ref: load_subset_manifest(ref)[0] for ref in track.subsets}
-    subsets |= _others(results, track, subsets.values())
-    found = [_found(results, track, subset) for subset in subsets.values()]
-    missing = _missing(track, full, track.seeds.full)
+    track = track_of(results)
+    full = checked(results, track, None)
+    found = all_found(results, track)
+    missing_full = missing(track, full, track.seeds.full)
     pilot = _pilot(results, track)
-    judgements = _judged(results, track, full, found, missing, pilot)
+    whole = by_configuration(track, full)
+    complete = [] if missing_full else [one for one in found if not one.missing]
+    judgements = _judged(results, track, full, complete, pilot)
     return Board(
         track=track,
         track_digest=track.digest(),
         full=_scores(track, full),
-        missing_full=missing,
+        missing_full=missing_full,
         subsets=[
             SubsetScores(
                 subset=one.subset.id,
@@ -76,10 +65,22 @@ def board(results: Path) -> Board:
                 scores=_scores(track, one.results),
             )
             for one in found
+            if one.named
         ],
         pilot=pilot,
-        ranked=_ranked(track, full, found, judgements),
+        ranked=ranked(track, whole, complete),
+        nulls=_nulls(track, whole, found, complete),
+        selectors=selectors(track, whole, complete),
+        frontier=board_frontier(track, whole, complete, controls(results, track)),
     )
+
+
+def track_of(results: Path) -> Track:
+    """Return the track that is frozen beside its results."""
+    file = track_file(results)
+    if not file.is_file():
+        raise BadResults(f"{results} holds no track.json; run the track with --out first")
+    return Track.read(file.read_bytes(), str(file))
 
 
 def boards(results: Path) -> list[Board]:
@@ -87,8 +88,7 @@ def boards(results: Path) -> list[Board]:
     files = sorted(results.glob("*/track.json"))
     if not files:
         raise BadResults(f"{results} holds no <track>/track.json; run a track with --out first")
-    tracks = [(file.parent, Track.read(file.read_bytes(), str(file))) for file in files]
-    return [board(folder) for folder, track in tracks if track.kind == "ranking"]
+    return [board(file.parent) for file in files if track_of(file.parent).kind == "ranking"]
 
 
 def score_track(name: str, results: Path) -> Board:
@@ -100,17 +100,21 @@ def _judged(
     results: Path,
     track: Track,
     full: Sequence[Result],
-    found: Sequence[Found],
-    missing_full: int,
+    complete: Sequence[Found],
     pilot: Pilot | None,
 ) -> dict[str, Fidelity]:
-    """Return the fidelity of every subset whose planned runs are all there, by its reference."""
-    if missing_full:
+    """Return the fidelity of every named subset whose planned runs are all there, by reference."""
+    if not complete:
         return {}
     whole = by_configuration(track, full)
-    runs = {one.subset.ref: by_configuration(track, one.results) for one in found}
-    complete = [one for one in found if not one.missing]
-    controls = _controls(results, track)
+    runs = {one.subset.ref: by_configuration(track, one.results) for one in complete}
+    beside, items, primary = (
+        controls(results, track),
+        checked_items(results, track, full),
+        primary_stratum(track),
+    )
+    beyond = beyond_plan(results, track, None)
+    named = [one for one in complete if one.named]
     comparisons = {
         one.subset.ref: Comparison(
             track=track,
@@ -118,109 +122,83 @@ def _judged(
             pool=scored(track, whole, one.subset),
             full=whole,
             there=runs[one.subset.ref],
-            controls=controls,
+            controls=beside,
             null=[
                 runs[other.subset.ref]
                 for other in complete
                 if other.random and other.stratum == one.stratum and other is not one
             ],
+            matched=[runs[other.subset.ref] for other in complete if _matches(other, one)],
+            uneven=one.counts is not None,
+            primary=one.stratum == primary,
             pilot=pilot,
-            notes=_notes(track, [*full, *one.results]),
+            items=items,
+            notes=_notes([*full, *one.results], beyond + one.beyond),
         )
-        for one in complete
+        for one in named
     }
     judgements = {ref: fidelity_of(this) for ref, this in comparisons.items()}
-    for stratum in {one.stratum for one in complete}:
-        refs = [o.subset.ref for o in complete if o.stratum == stratum and not o.random]
-        _adjust(refs, comparisons, judgements)
+    for stratum in {one.stratum for one in named}:
+        refs = [one.subset.ref for one in named if one.stratum == stratum and not one.random]
+        for which in ("null", "null_matched"):
+            _adjust(which, refs, judgements)
+        for ref in refs:
+            judgements[ref] = judged(comparisons[ref], judgements[ref])
     return judgements
 
 
+def _matches(random: Found, uneven: Found) -> bool:
+    """Say whether a random subset was drawn with the class counts of an uneven one."""
+    return not random.named and random.counts is not None and random.counts == uneven.counts
+
+
 def _adjust(
-    refs: Sequence[str], comparisons: dict[str, Comparison], judgements: dict[str, Fidelity]
+    which: Literal["null", "null_matched"], refs: Sequence[str], judgements: dict[str, Fidelity]
 ) -> None:
-    """Adjust the p values of a track's selected subsets of one size by Holm, and judge anew."""
-    tested = [
-        (ref, null)
-        for ref in refs
-        if (null := judgements[ref].null) is not None and null.p_t is not None
+    """Adjust the p values of a track's selected subsets of one size by Holm."""
+    nulls: dict[str, Null] = {
+        ref: null for ref in refs if (null := getattr(judgements[ref], which))
+    }
+    tested = {ref: null for ref, null in nulls.items() if null.p_t is not None}
+    adjusted = holm([null.p_t or 0.0 for null in tested.values()]) if tested else []
+    for (ref, null), p in zip(tested.items(), adjusted, strict=True):
+        with_p = null.model_copy(update={"p_holm": p})
+        judgements[ref] = judgements[ref].model_copy(update={which: with_p})
+
+
+def _nulls(
+    track: Track, full: Runs, found: Sequence[Found], complete: Sequence[Found]
+) -> list[Nulls]:
+    """Return the τ of the random subsets that are not listed, by kind and size."""
+    groups: dict[tuple[str, int, Counts | None], list[Found]] = {}
+    for one in found:
+        if not one.named:
+            groups.setdefault((*one.stratum, one.counts), []).append(one)
+    uneven = {one.counts: one.subset.id for one in found if one.named and one.counts}
+    return [
+        Nulls.model_validate(
+            {
+                "kind": kind,
+                "size": size,
+                "matched": uneven.get(counts) if counts else None,
+                "missing": sum(one not in complete for one in group),
+                "tau": [_tau(track, full, one) for one in group if one in complete],
+            }
+        )
+        for (kind, size, counts), group in groups.items()
     ]
-    adjusted = holm([null.p_t for _, null in tested if null.p_t is not None]) if tested else []
-    for (ref, null), p in zip(tested, adjusted, strict=True):
-        with_p = judgements[ref].model_copy(update={"null": null.model_copy(update={"p_holm": p})})
-        judgements[ref] = judged(comparisons[ref], with_p)
 
 
-def _ranked(
-    track: Track,
-    full: Sequence[Result],
-    found: Sequence[Found],
-    judgements: dict[str, Fidelity],
-) -> Ranked | None:
-    """Say whether the subsets' order is more than noise, on configurations that all share."""
-    there = [one for one in found if one.subset.ref in judgements]
-    if len(there) < 3:
+def _tau(track: Track, full: Runs, one: Found) -> float | None:
+    """Return the τ-b of a random subset on the whole pool."""
+    pool = scored(track, full, one.subset)
+    if len(pool.entries) < 2:
         return None
-    whole = by_configuration(track, full)
-    pools = [scored(track, whole, one.subset) for one in there]
-    fewest = min(pools, key=lambda pool: len(pool.entries))
-    x = fewest.scores(whole, track.metric, full=True)
-    ys = np.stack(
-        [
-            fewest.scores(by_configuration(track, one.results), track.metric, full=False)
-            for one in there
-        ]
+    there = by_configuration(track, one.results)
+    x, y = (
+        seed_means(pool.scores(side, track.metric, full=side is full)) for side in (full, there)
     )
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
-    seeds = split_half_seeds(x, ys, rng)
-    families = split_half_families(seed_means(x), seed_means(ys), fewest.groups, rng)
-    return Ranked(
-        seeds=seeds.correlation if seeds else None,
-        families=families.correlation if families else None,
-        holds=ranks_subsets(seeds, families),
-    )
-
-
-def _found(results: Path, track: Track, subset: Subset) -> Found:
-    there = _checked(results, track, subset)
-    return Found(subset, there, _missing(track, there, track.seeds.subset))
-
-
-def _controls(results: Path, track: Track) -> list[Beside]:
-    """Return the cheaper arms whose planned runs are all there."""
-    found = []
-    for arm in track.cheaper:
-        there = _checked(results, track, None, arm)
-        if not _missing(track, there, track.seeds.subset, arm):
-            found.append(Beside(arm, by_configuration(track, there)))
-    return found
-
-
-def _others(results: Path, track: Track, known: Iterable[Subset]) -> dict[str, Subset]:
-    """Return the subsets that have results beside the track's own list."""
-    files = {results_file(results, s).name for s in known} | {"full.jsonl"}
-    files |= {results_file(results, None, arm).name for arm in track.cheaper}
-    found = {}
-    for file in sorted(results.glob("*.jsonl")):
-        lines = read(file) if file.name not in files else []
-        if lines:
-            ref = f"{lines[0].subset}@{lines[0].subset_version}"
-            subset = load_subset_manifest(ref)[0] if lines[0].subset else None
-            if results_file(results, subset) != file:
-                raise BadResults(f"{file} holds results of {ref if subset else 'full data'}")
-            found[ref] = load_subset_manifest(ref)[0]
-    return found
-
-
-def _checked(
-    results: Path, track: Track, subset: Subset | None, cheaper: Cheaper | None = None
-) -> list[Result]:
-    """Return the planned runs of one arm that are there; seeds beyond the plan do not count."""
-    file = results_file(results, subset, cheaper)
-    found = read(file)
-    check_joinable(found, track, subset, file, find_base(track.base)[0].digest, cheaper)
-    planned = track.seeds.subset if subset or cheaper else track.seeds.full
-    return [result for result in found if result.seed < planned]
+    return kendall_tau(x, y)
 
 
 def _pilot(results: Path, track: Track) -> Pilot | None:
@@ -230,21 +208,8 @@ def _pilot(results: Path, track: Track) -> Pilot | None:
         return None
     pilot = Pilot.read(file.read_bytes(), str(file))
     if pilot.track_digest != track.digest():
-        raise BadResults(f"{file} is of another {track.name}; run its pilot again")
+        raise BadResults(f"{file} is of another {track.name}; run its pilot again (protocol §2)")
     return pilot
-
-
-def _missing(
-    track: Track, results: Sequence[Result], seeds: int, cheaper: Cheaper | None = None
-) -> int:
-    """Return how many planned runs have no final status (`infra` is none)."""
-    done = {(r.configuration, r.seed) for r in results if r.status != "infra"}
-    planned = [
-        entry.name
-        for entry in track.configurations
-        if cheaper is None or cheaper.arm != "control" or "epochs" in entry.config
-    ]
-    return sum((name, seed) not in done for name in planned for seed in range(seeds))
 
 
 def _scores(track: Track, results: Sequence[Result]) -> list[Score]:
@@ -266,9 +231,11 @@ def _scores(track: Track, results: Sequence[Result]) -> list[Score]:
     return found
 
 
-def _notes(track: Track, runs: Sequence[Result]) -> list[str]:
-    """Say what else a reader should know of the runs."""
+def _notes(runs: Sequence[Result], beyond: int) -> list[str]:
+    """Say what else a reader should know of the runs, of which some are not planned."""
     notes = []
+    if beyond:
+        notes.append(f"{beyond} runs of seeds beyond the plan do not count (protocol §1)")
     for what, kinds in (
         ("code versions", {run.code_digest for run in runs}),
         ("devices", {run.cost.device for run in runs}),

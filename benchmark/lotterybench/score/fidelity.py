@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,17 +13,18 @@ from lotterybench.fidelities import (
     Interval,
     Null,
     Pairs,
-    Pilot,
     Ratio,
     Regret,
     Trend,
 )
+from lotterybench.manifests import find_base
 from lotterybench.ranking import (
     Bounds,
     Floats,
     ceiling_ratio,
     configuration_interval,
     family_interval,
+    item_ceiling,
     kendall_tau,
     paired_difference,
     spearman_rho,
@@ -41,40 +41,16 @@ from lotterybench.ranking.null import rank_p, t_test
 from lotterybench.ranking.pairs import pair_agreement, pair_agreement_interval, resolution
 from lotterybench.ranking.regret import regret
 from lotterybench.ranking.trends import trend_agreement
-from lotterybench.ranking.verdicts import Evidence, verdict
-from lotterybench.records import Subset
+from lotterybench.score.classes import class_rows, decomposition, own_classes
+from lotterybench.score.comparison import SHORT, Comparison
+from lotterybench.score.items import tested
+from lotterybench.score.judged import judged
 from lotterybench.score.pool import Runs, Scored
-from lotterybench.trials import Cheaper, Track
+from lotterybench.score.spending import costs
 
 # A fixed seed: the bounds of a board are part of its committed bytes.
 BOOTSTRAP_SEED = 20260101
 TOP = 5
-SHORT = 3  # epochs below which a control is flagged (protocol §5)
-
-
-class Beside(NamedTuple):
-    """A cheaper arm on full data, and its runs."""
-
-    arm: Cheaper
-    runs: Runs
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One subset's runs with all that they are judged against.
-
-    `null` are the runs of random subsets of equal base, kind and size, this one not among them.
-    """
-
-    track: Track
-    subset: Subset
-    pool: Scored
-    full: Runs
-    there: Runs
-    controls: Sequence[Beside] = ()
-    null: Sequence[Runs] = ()
-    pilot: Pilot | None = None
-    notes: Sequence[str] = field(default_factory=tuple)
 
 
 def fidelity_of(this: Comparison) -> Fidelity:
@@ -88,8 +64,8 @@ def fidelity_of(this: Comparison) -> Fidelity:
         "subset_digest": this.subset.digest, "scope": _scope(this), "metric": track.metric,
         "configurations": len(pool.entries), "families": len(pool.families),
         "seeds_full": track.seeds.full, "seeds_subset": track.seeds.subset,
-        "cost_ratio": _cost_ratio(this), "failures": _failures(this),
-        "left_out": pool.left_out, "verdict": "descriptive",
+        **costs(track, this.subset, pool, this.there, this.full), "failures": _failures(this),
+        "uneven": this.uneven, "left_out": pool.left_out, "verdict": "descriptive",
         "why": "fewer than two configurations are left to rank",
     }  # fmt: skip
     if len(pool.entries) < 2:
@@ -124,8 +100,10 @@ def _statistics(this: Comparison, full: Floats, there: Floats) -> dict[str, Any]
         "trend": _trend(full, there, this.pool),
         "regret": _regret(full, y),
         "control": _control(this, x, y),
-        "null": _null(this, x, tau),
+        "null": _null(this, this.null, x, tau),
+        "null_matched": _null(this, this.matched, x, tau),
     }
+    found |= _by_items(this, full, y, found)
     if tau is None:
         return found
     found["interval"] = _interval(family_interval(x, y, groups, _rng()), "families")
@@ -142,6 +120,25 @@ def _statistics(this: Comparison, full: Floats, there: Floats) -> dict[str, Any]
         if over is not None:
             found["ratio"] = Ratio(value=over.ratio, interval=_interval(over.bounds, "families"))
     return found
+
+
+def _by_items(this: Comparison, full: Floats, y: Floats, found: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that need test items; none without them."""
+    items = tested(this.items, this.pool, this.full)
+    if items is None:
+        return {}
+    names, rows, size = this.subset.classes, None, None
+    if names is not None:
+        among = find_base(this.track.base)[0].class_indices(names)
+        rows = class_rows(items, among, full, y, BOOTSTRAP_SEED)
+        size = items.size(among) if _scope(this) == "subset" else None
+    own = own_classes(seed_means(full), this.pool, this.there)
+    parts = decomposition(_scope(this), found["tau"], found["ceiling"], rows, own)
+    return {
+        "item_ceiling": item_ceiling(items.per_item(), _rng(), size=size),
+        "classes": rows,
+        "decomposition": parts,
+    }
 
 
 def _rng() -> np.random.Generator:
@@ -200,7 +197,8 @@ def _regret(full: Floats, y: Floats) -> Regret | None:
 
 def _control(this: Comparison, x: Floats, y: Floats) -> Control | None:
     """Compare with the control that costs as much as the subset, or the next dearer one."""
-    cost = _cost_ratio(this)
+    spent = costs(this.track, this.subset, this.pool, this.there, this.full)
+    cost = spent.get("total_ratio") or spent["cost_ratio"]
     fit = sorted(
         (one for one in this.controls if one.arm.arm == "control"), key=lambda one: one.arm.amount
     )
@@ -221,13 +219,13 @@ def _control(this: Comparison, x: Floats, y: Floats) -> Control | None:
     )
 
 
-def _null(this: Comparison, x: Floats, tau: float | None) -> Null | None:
+def _null(this: Comparison, null: Sequence[Runs], x: Floats, tau: float | None) -> Null | None:
     """Place τ among those of random subsets, on the same configurations."""
-    if not this.null:
+    if not null:
         return None
     taus = [
         kendall_tau(x, seed_means(this.pool.scores(runs, this.track.metric, full=False)))
-        for runs in this.null
+        for runs in null
     ]
     defined = [value for value in taus if value is not None]
     test = t_test([tau], taus, len(x))
@@ -239,48 +237,3 @@ def _null(this: Comparison, x: Floats, tau: float | None) -> Null | None:
         p=rank_p(tau, taus),
         p_t=test.p if test else None,
     )
-
-
-def _cost_ratio(this: Comparison) -> float:
-    """Return images seen per run on the subset over those on full data.
-
-    Only configurations that ended well on both sides count, so that a failure saves nothing.
-    """
-    ratios = []
-    for entry in this.pool.entries:
-        here, whole = (
-            [run.cost.images_seen for run in side[entry.name] if run.status == "ok"]
-            for side in (this.there, this.full)
-        )
-        if here and whole and sum(whole):
-            ratios.append((float(np.mean(here)), float(np.mean(whole))))
-    return sum(here for here, _ in ratios) / sum(whole for _, whole in ratios) if ratios else 0.0
-
-
-def judged(this: Comparison, found: Fidelity) -> Fidelity:
-    """Return a fidelity with the verdict that its figures allow, and the reason."""
-    control, null, pilot = found.control, found.null, this.pilot
-    evidence = Evidence(
-        families=found.families,
-        configurations=found.configurations,
-        seeds_full=found.seeds_full,
-        seeds_subset=found.seeds_subset,
-        q_full=pilot.q_full if pilot else None,
-        q_subset=pilot.q_subset if pilot else None,
-        power=pilot.power if pilot else None,
-        cost_ratio=found.cost_ratio,
-        tau=found.tau,
-        bounds=_bounds(found.interval),
-        control=control.tau if control else None,
-        difference=_bounds(control.interval) if control else None,
-        p=null.p_holm if null else None,
-        null=null.count if null else 0,
-    )
-    word, why = verdict(evidence)
-    few = found.interval is None and found.tau is not None
-    lacks = ["an interval needs 6 families"] if few else []
-    return found.model_copy(update={"verdict": word, "why": "; ".join([why, *lacks, *this.notes])})
-
-
-def _bounds(interval: Interval | None) -> Bounds | None:
-    return None if interval is None else Bounds(interval.low, interval.high)

@@ -17,14 +17,14 @@ from lotterybench.ranking.simultaneous import tau_draws
 FAITHFUL = 0.7
 SAMPLED = 200  # combinations of random subsets of several sizes, where there are more
 ROUNDS = 3  # of successive halving, before full data
-HALVED: tuple[ProxyKind, ...] = ("random", "control")  # kinds that come in many costs
 
 
 @dataclass(frozen=True)
 class Saving:
     """One way to save: `scores` (K, n) are seed means of its K proxies, `cost` that of a run.
 
-    `tau` is known where it was computed already.
+    `tau` is known where it was computed already. `ladder` names ways that differ in nothing but
+    their cost, which successive halving climbs; "" if there is none.
     """
 
     kind: ProxyKind
@@ -32,6 +32,7 @@ class Saving:
     cost: float
     scores: Floats
     tau: Estimate | None = None
+    ladder: str = ""
 
 
 def frontier(
@@ -55,8 +56,8 @@ def frontier(
                 lost=best and best.lost,
             )
         )  # fmt: skip
-    for kind in HALVED:
-        rounds = _rounds([one for one in ordered if one.kind == kind])
+    for ladder in sorted({one.ladder for one in ordered} - {""}):
+        rounds = _rounds([one for one in ordered if one.ladder == ladder])
         halving = _choice(full, "halving", rounds, [0.5] * len(rounds), families, rng)
         if len(rounds) > 1 and halving:
             choices.append(halving)

@@ -80,15 +80,16 @@ def scored(track: Track, full: Runs, subset: Subset) -> Scored:
     """
     shown = subset.selected_with
     proxies = set(shown.proxy.families) if shown.proxy else set()
-    chosen_with = {e.family for e in track.configurations if e.name in shown.methods}
+    named = {e.family for e in track.configurations if e.name in shown.methods}
+    chosen_with = {*shown.families, *named}
     floor = _random_init(track, full)
     entries, left_out = [], {}
     for entry in track.scored():
-        reason = _failing(track, full[entry.name], floor)
-        if entry.family in proxies:
-            reason = f"family {entry.family} recorded the signals that chose the subset"
-        elif entry.family in chosen_with:
-            reason = f"family {entry.family} chose the subset"
+        failing = _failing(track, full[entry.name], floor)
+        reason = f"{failing} (protocol §1)" if failing else None
+        if entry.family in proxies | chosen_with:
+            did = "recorded the signals that chose" if entry.family in proxies else "chose"
+            reason = f"family {entry.family} {did} the subset (protocol §6)"
         if reason is None:
             entries.append(entry)
         else:

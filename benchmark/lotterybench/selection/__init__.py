@@ -21,11 +21,13 @@ from lotterybench.selection import k_means as k_means
 from lotterybench.selection import kernel_thinning as kernel_thinning
 from lotterybench.selection import knn_shapley as knn_shapley
 from lotterybench.selection import log_determinant as log_determinant
+from lotterybench.selection import matched as matched
 from lotterybench.selection import moderate as moderate
 from lotterybench.selection import named_lists as named_lists
 from lotterybench.selection import probcover as probcover
 from lotterybench.selection import prototypes as prototypes
 from lotterybench.selection import proxy_data as proxy_data
+from lotterybench.selection import rank_greedy as rank_greedy
 from lotterybench.selection import scores as scores
 from lotterybench.selection import semdedup as semdedup
 from lotterybench.selection import strata as strata

@@ -1,8 +1,12 @@
 """Tracks: what is ranked, on what, how. Names only; no torch."""
 
+from lotterybench.tracks import cifar10 as cifar10
 from lotterybench.tracks import cifar100 as cifar100
 from lotterybench.tracks import digits as digits
 from lotterybench.tracks import digits_exact as digits_exact
+from lotterybench.tracks import digits_stacked as digits_stacked
+from lotterybench.tracks import imagenet1k as imagenet1k
+from lotterybench.tracks import tiny_imagenet as tiny_imagenet
 from lotterybench.tracks.base import find_track, track
 
 __all__ = ["find_track", "track"]

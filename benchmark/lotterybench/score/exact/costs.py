@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from math import prod
-
 from lotterybench.kinds.exact.plan import steps_of
 from lotterybench.kinds.exact.training import recipe_of
 from lotterybench.records import Base
@@ -26,35 +23,12 @@ def cost_of(track: Track, base: Base, count: int, arm: Cheaper | None = None) ->
 
 
 def _operations(entry: Configuration, base: Base, count: int, arm: Cheaper | None) -> float:
+    from lotterybench.methods.base.flops import stacked_flops
+
     side = base.size[0]
     if arm is not None and arm.arm == "low-resolution":
         side = int(arm.amount)
     recipe = recipe_of(entry, arm)
     images = sum(split.rows for split in base.splits.values())
     steps = steps_of(entry, images, len(base.class_names), count, arm)
-    return steps * forward(recipe.backbone, recipe.width, count, side)
-
-
-@lru_cache
-def forward(backbone: str, width: int | None, classes: int, side: int) -> int:
-    """Return the multiplications and additions of one image's forward pass.
-
-    Those of matrix products and convolutions, as torch's FlopCounterMode counts them; that one
-    takes seconds to import.
-    """
-    from lotterybench.methods.base import stacked
-    from lotterybench.methods.base.stacked.backbones import PATCH
-
-    network = stacked.backbone(backbone)
-    wide = network.width if width is None else width
-    tokens = (side // PATCH) ** 2
-    times = {"conv1": side**2, "conv2": (side // 2) ** 2, "tokens1": wide, "tokens2": wide}
-    times |= dict.fromkeys(("patch", "attend", "project", "channels1", "channels2"), tokens)
-    total = 0
-    for name, weight in network.weights(classes, wide, side).items():
-        layer, _, what = name.partition(".")
-        if what == "weight":
-            total += prod(weight.shape) * times.get(layer, 1)
-    if backbone == "attention":
-        total += 2 * tokens**2 * wide
-    return 2 * total
+    return steps * stacked_flops(recipe.backbone, recipe.width, count, side)

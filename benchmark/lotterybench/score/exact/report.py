@@ -65,10 +65,11 @@ def exact_report(folder: Path) -> ExactReport:
         reported = _count(there, x, groups, count, found)
         counts.append(reported)
         cost, means = cost_of(there.track, there.base, count), seed_means(accuracies(found))
-        savings.append(Saving("random", f"{count} classes", cost, means, reported.tau))
+        savings.append(Saving("random", f"{count} classes", cost, means, reported.tau, "classes"))
     for arm, found in there.arms.items():
         cost = cost_of(there.track, there.base, len(there.base.class_names), arm)
-        savings.append(Saving(arm.arm, str(arm), cost, seed_means(accuracies(found))))
+        means, ladder = seed_means(accuracies(found)), arm.arm if arm.arm == "control" else ""
+        savings.append(Saving(arm.arm, str(arm), cost, means, None, ladder))
     rng = np.random.default_rng(SEED)
     return ExactReport(
         schema_version=1,
@@ -153,7 +154,9 @@ def _large_enough(
 
 def _best(drawn: Draws, found: Exact, names: list[str]) -> Best:
     """Say whether a subset is surely better than the population, and above 0.7."""
-    lower, gain = simultaneous_lower(drawn), simultaneous_lower(drawn.gain)
+    families = len(set(found.families))
+    lower = simultaneous_lower(drawn, families)
+    gain = simultaneous_lower(drawn.gain, families)
     best, reaches, exceeds = int(np.argmax(drawn.tau)), lower >= FAITHFUL, gain > 0
     return Best(
         classes=[name for bit, name in enumerate(names) if found.subsets[best] >> bit & 1],

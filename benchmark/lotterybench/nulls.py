@@ -1,0 +1,191 @@
+"""The null of a track: random subsets beside its own, drawn by a rule (protocol §5)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lotterybench.build import Columns, build_subset, save_subset
+from lotterybench.errors import BadRecord, BadResults
+from lotterybench.manifests import find_base, load_keyring, load_subset_manifest
+from lotterybench.paths import manifest_file, null_folder
+from lotterybench.ranking.null import uneven
+from lotterybench.records import Base, Budget, Subset
+from lotterybench.trials import Track
+
+RANDOM = {"samples": "uniform", "classes": "uniform-classes"}  # whose subsets are the null
+MATCHED = "uniform-in-classes"  # whose subsets are the second null of uneven ones
+Stratum = tuple[str, int]  # a kind and a size
+Counts = tuple[int, ...]  # samples of each class
+Selected = tuple[Subset, NDArray[np.int64] | None]
+
+
+class Draw(NamedTuple):
+    """One random subset of a null: what `build_subset` is asked for."""
+
+    base: str
+    selector: str
+    budget: Budget
+    name: str
+    seed: int
+    version: int
+    settings: dict[str, Any]
+
+    def built(self) -> tuple[Subset, Columns | None]:
+        """Return its manifest and columns."""
+        return build_subset(
+            self.base, self.selector, self.budget, name=self.name, seed=self.seed,
+            version=self.version, settings=self.settings,
+        )  # fmt: skip
+
+    def file(self, folder: Path) -> Path:
+        """Return where its manifest lies, below a track's results."""
+        return manifest_file(null_folder(folder), f"{self.base}/{self.name}", self.version)
+
+    def made(self, subset: Subset) -> bool:
+        """Say whether a manifest claims to be this draw."""
+        asked = (f"{self.base}/{self.name}", self.version, self.selector, self.seed)
+        return asked == (subset.id, subset.version, subset.selector, subset.seed) and (
+            (self.budget, self.settings) == (subset.budget, subset.settings)
+        )
+
+
+def random_subsets(track: Track, folder: Path) -> list[Path]:
+    """Write the random subsets that a track plans below `folder/null/`; return their manifests.
+
+    `folder` is the track's results folder. For every kind and size of the track's own subsets
+    there are `track.null`, drawn by `uniform` or `uniform-classes` with seeds that are hashes of
+    the base, the size and the number; and as many for every own subset of samples with uneven
+    classes, with its class counts. What is there is left as it is; raises `BadResults` if it is
+    not what would be drawn. Protocol §5.
+    """
+    return [_kept(draw, folder) for draw in draws(track)]
+
+
+def planned(track: Track, folder: Path) -> list[Selected]:
+    """Return the random subsets that a track plans; those on disk are read, none is written."""
+    found: list[Selected] = []
+    for draw in draws(track):
+        if draw.file(folder).is_file():
+            found.append(load_subset_manifest(draw.file(folder)))
+        else:
+            subset, columns = draw.built()
+            found.append((subset, columns["position"].astype(np.int64) if columns else None))
+    return found
+
+
+def stored(track: Track, folder: Path) -> dict[str, Subset]:
+    """Return the random subsets whose manifests lie below a track's results, in the rule's order.
+
+    Raises `BadResults` for one that is not among those that the track's rule draws: nobody
+    chooses a null. Protocol §5.
+    """
+    files = set(null_folder(folder).glob("*/*/v*.json"))
+    rule = {draw.file(folder): draw for draw in draws(track)} if files else {}
+    strange = sorted(files - rule.keys())
+    found = {}
+    for file in (file for file in rule if file in files):
+        subset, _ = load_subset_manifest(file)
+        found[subset.ref] = subset
+        if not rule[file].made(subset):
+            strange.append(file)
+    if strange:
+        raise _strange(strange[0])
+    return found
+
+
+def draws(track: Track) -> Iterator[Draw]:
+    """Yield a track's null: those of equal size by kind and size, then those matched on classes."""
+    if not track.null:
+        return
+    base, _ = find_base(track.base)
+    sizes: dict[Stratum, Subset] = {}
+    histograms: dict[Counts, Subset] = {}
+    for ref in track.subsets:
+        subset, positions = load_subset_manifest(ref)
+        sizes.setdefault(stratum(subset), subset)
+        if counts := uneven_counts(subset, positions, base):
+            histograms.setdefault(counts, subset)
+    for kind, one in sizes.items():
+        name = f"{RANDOM[one.kind].removesuffix('-classes')}-{_size(one.budget)}-null"
+        for number in range(track.null):
+            seed = seed_of(base.digest, *kind, number)
+            yield Draw(
+                base.id, RANDOM[one.kind], one.budget, f"{name}-{number:02}", seed, 1, {}
+            )  # fmt: skip
+    for counts, one in histograms.items():
+        for number in range(track.null):
+            seed, name = seed_of(base.digest, *counts, number), f"{one.name}-matched-{number:02}"
+            yield Draw(
+                base.id, MATCHED, one.budget, name, seed, one.version, {"counts": [*counts]}
+            )  # fmt: skip
+
+
+def stratum(subset: Subset) -> Stratum:
+    """Return what random subsets must share with a subset: its kind and size."""
+    size = subset.positions.count if subset.positions else len(subset.classes or [])
+    return subset.kind, size
+
+
+def primary_stratum(track: Track) -> Stratum | None:
+    """Return the kind and size that a track's verdicts are about; None if it names none."""
+    if track.primary is None:
+        return None
+    if track.primary.endswith("-classes"):
+        return "classes", int(track.primary.removesuffix("-classes"))
+    rows = find_base(track.base)[0].splits["train"].rows
+    return "samples", round(float(track.primary.removesuffix("pct")) / 100 * rows)
+
+
+def uneven_counts(subset: Subset, positions: NDArray[np.int64] | None, base: Base) -> Counts | None:
+    """Return the class counts of a subset that needs a null matched on them, else None.
+
+    That is one of samples, not drawn uniformly itself, whose counts are `uneven`.
+    """
+    if positions is None or subset.selector in RANDOM.values():
+        return None
+    labels = load_keyring(base.id).labels["train"]
+    counts, there = (
+        np.bincount(some, minlength=len(base.class_names)) for some in (labels[positions], labels)
+    )
+    return tuple(map(int, counts)) if uneven(counts, there) else None
+
+
+def seed_of(*what: object) -> int:
+    """Return the seed of a random subset: 2³² + uint32(sha256), so that no other subset has it.
+
+    Seeds that people and scripts give are small numbers.
+    """
+    text = "|".join(map(str, ("null", *what)))
+    return 2**32 + int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def _size(budget: Budget) -> str:
+    """Return a budget as names write it: `10pct`, `144-samples`, `5-classes`."""
+    if budget.classes is not None:
+        return f"{budget.classes}-classes"
+    if budget.count is not None:
+        return f"{budget.count}-samples"
+    return f"{100 * (budget.fraction or 0):.10g}pct"
+
+
+def _kept(draw: Draw, folder: Path) -> Path:
+    """Return the manifest of a draw, written if it is not there."""
+    try:
+        file = save_subset(*draw.built(), null_folder(folder))
+        load_subset_manifest(file)
+    except BadRecord:
+        raise _strange(draw.file(folder)) from None
+    return file
+
+
+def _strange(file: Path) -> BadResults:
+    return BadResults(
+        f"{file} is no random subset that the track's rule draws; remove it and its results, and "
+        "run the track again (protocol §5)"
+    )
