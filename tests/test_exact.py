@@ -283,7 +283,7 @@ def test_other_tracks_and_other_origins_are_refused(undisturbed, tmp_path):
     loose = SMALL.configurations[0].model_copy(update={"config": {"backbone": "linear"}})
     with pytest.raises(BadRequest, match="is of the method 'stacked' and has backbone"):
         enumerate_subsets(SMALL.model_copy(update={"configurations": [loose] * 2}), tmp_path)
-    with pytest.raises(BadRequest, match="only --out"):
+    with pytest.raises(BadRequest, match="only --classes, --out"):
         run_track(SMALL, tmp_path, subsets=["digits/uniform-5-classes@1"])
     with pytest.raises(BadRequest, match="no arms of single runs"):
         plan(SMALL, tmp_path)

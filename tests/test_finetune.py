@@ -80,7 +80,7 @@ def test_masked_methods_are_ranked_by_fine_tuning(tmp_path):
 def test_masked_methods_are_not_ranked_frozen(tmp_path):
     with pytest.raises(BadRequest, match="mae is ranked by fine-tuning only; make it an anchor"):
         plan(pool("frozen"), tmp_path)
-    shown = pool("frozen").model_copy(update={"anchors": ["mae"]})
+    shown = pool("frozen").model_copy(update={"anchors": ["mae", "start"]})
     assert len(plan(shown, tmp_path)) == 1
 
 

@@ -18,6 +18,7 @@ from lotterybench.ranking.base.arrays import (
     Floats,
     Ints,
     checked,
+    mean_defined,
     percentiles,
     single,
 )
@@ -152,13 +153,15 @@ def _selections(
             before = correlations(known[learn], candidates[:, learn]).tau
             after = correlations(x[~learn], ys[:, ~learn]).tau
             worth.append((_weighted(before, weights), _weighted(_percentiles(after), weights)))
-    in_sample, percentile = (float(np.nanmean(side)) for side in zip(*worth, strict=True))
+    sides = (mean_defined(np.array(side)) for side in zip(*worth, strict=True))
+    in_sample, percentile = (np.nan if side is None else side for side in sides)
     return _Selections(chosen, seen, shares, in_sample, percentile)
 
 
 def _weighted(values: Floats, weights: Floats) -> float:
+    """Return the weighted mean of what is defined; NaN if nothing that has weight is."""
     there = np.isfinite(values) & (weights > 0)
-    return float((values[there] * weights[there]).sum() / weights[there].sum())
+    return float(np.average(values[there], weights=weights[there])) if there.any() else np.nan
 
 
 def _percentiles(tau: Floats) -> Floats:

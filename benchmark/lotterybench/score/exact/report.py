@@ -11,7 +11,7 @@ from lotterybench.enumerations import Best, ExactCount, ExactReport, Procedure
 from lotterybench.estimates import Estimate
 from lotterybench.kinds.exact import Exact
 from lotterybench.ranking import Floats
-from lotterybench.ranking.base.arrays import Ints, percentiles, seed_means
+from lotterybench.ranking.base.arrays import Ints, percentiles, seed_means, single
 from lotterybench.ranking.base.kernels import correlations
 from lotterybench.ranking.ceilings import arm_ceiling, item_ceiling, repeat_ceiling
 from lotterybench.ranking.components import (
@@ -263,8 +263,8 @@ def _procedure(x: Floats, ys: Floats, groups: Ints, rng: np.random.Generator) ->
         population=found.population,
         gain=found.gain,
         gain_interval=interval(found.gain_bounds),
-        in_sample=found.in_sample,
-        percentile=found.percentile,
+        in_sample=single(found.in_sample),
+        percentile=single(found.percentile),
     )
 
 
