@@ -43,7 +43,7 @@ COUNTS = """\
 bounds over families; "subsets" is the 5th to 95th percentile over subsets; "control" is full data
 trained for as many steps. The ceilings are what a perfect proxy with this noise would reach (arm),
 what full data reach against themselves with other seeds (repeat), and with other test images
-(item).
+(item). Rows of more seeds have less noise: compare τ with its arm ceiling, not across such rows.
 """
 
 EXISTENCE = """\
@@ -54,7 +54,8 @@ subset exceeds both the population's mean and 0.7 (protocol §8). "Sure of 0.7" 
 than the mean" count subsets by simultaneous bounds, "may be best" is the size of the 95 %
 confidence set for the best subset. Verdicts are after Holm over the subsets of a size: faithful
 (τ ≥ 0.7 and no worse than the control by 0.1), ticket (better than the control), refuted (τ below
-0.7).
+0.7). No verdict (–) where q, the sd of a seed over that of methods, is above 0.35 and there are
+fewer than five seeds (protocol §2).
 """
 
 CHOOSING = """\
@@ -83,7 +84,7 @@ FRONTIER = """\
 
 Cost is the pool's training compute over that on full data (steps × operations). "Lost" are
 full-data points lost by taking the proxy's best configuration, of winners valued on other seeds.
-Random subsets are the mean over all of their size.
+Random subsets are the mean over all of their size. Every proxy has three seeds here.
 """
 
 DECISION = """\
@@ -125,7 +126,7 @@ def answer(counts: Sequence[ExactCount]) -> str:
     if doubtful:
         each = "; ".join(
             f"{count.classes} classes {number(count.reliability)} with {count.seeds} seeds"
-            f" (0.9 would need about {count.seeds_needed})"
+            + needs(count)
             for count in doubtful
         )
         lines.append(
@@ -133,6 +134,11 @@ def answer(counts: Sequence[ExactCount]) -> str:
             f"protocol asks for: {each}. What is said of single subsets is bounded accordingly."
         )
     return "\n\n".join(lines) + "\n"
+
+
+def needs(count: ExactCount) -> str:
+    """Say how many seeds the reliability asks for, where that can be told."""
+    return f" (0.9 would need about {count.seeds_needed})" if count.seeds_needed else ""
 
 
 def counts_table(counts: Sequence[ExactCount]) -> str:

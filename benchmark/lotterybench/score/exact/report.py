@@ -56,7 +56,8 @@ RETESTS = 20
 def exact_report(folder: Path) -> ExactReport:
     """Return the report on what a track's folder holds, the smallest subsets first.
 
-    τ-b is between seed means of accuracy on all classes and on the subset's (scope `subset`).
+    τ-b is between seed means of accuracy on all classes and on the subset's (scope `subset`). The
+    frontier takes the planned seeds of every arm, so that ways to save are equally noisy.
     """
     there = read_enumeration(folder)
     x, groups = accuracies(there.full)[0], _groups(there.full)
@@ -64,11 +65,14 @@ def exact_report(folder: Path) -> ExactReport:
     for count, found in there.counts.items():
         reported = _count(there, x, groups, count, found)
         counts.append(reported)
-        cost, means = cost_of(there.track, there.base, count), seed_means(accuracies(found))
-        savings.append(Saving("random", f"{count} classes", cost, means, reported.tau, "classes"))
+        planned = accuracies(found)[..., : there.track.seeds.subset]
+        known = reported.tau if reported.seeds == planned.shape[2] else None
+        cost, means = reported.cost, seed_means(planned)
+        savings.append(Saving("random", f"{count} classes", cost, means, known, "classes"))
     for arm, found in there.arms.items():
         cost = cost_of(there.track, there.base, len(there.base.class_names), arm)
-        means, ladder = seed_means(accuracies(found)), arm.arm if arm.arm == "control" else ""
+        means = seed_means(accuracies(found)[..., : there.track.seeds.subset])
+        ladder = arm.arm if arm.arm == "control" else ""
         savings.append(Saving(arm.arm, str(arm), cost, means, None, ladder))
     rng = np.random.default_rng(SEED)
     return ExactReport(
@@ -97,7 +101,7 @@ def _count(there: Enumeration, x: Floats, groups: Ints, count: int, found: Exact
     low, median, high = (float(value) for value in np.nanpercentile(tau, [5, 50, 95]))
     per_item = items(there.full)
     q_full, q = seed_ratio(x), _mean([seed_ratio(y) for y in ys])
-    control, difference, gaps = _control(there, x, groups, count, drawn)
+    control, difference, gaps = _control(there, x, groups, count, ys.shape[2], drawn)
     large = _large_enough(len(set(found.families)), means.shape[1], x.shape[1], ys.shape[2], q)
     verdicts = _verdicts(drawn, gaps) if large and gaps is not None else (None, None, None)
     return ExactCount(
@@ -171,11 +175,11 @@ def _best(drawn: Draws, found: Exact, names: list[str]) -> Best:
 
 
 def _control(
-    there: Enumeration, x: Floats, groups: Ints, count: int, subsets: Draws
+    there: Enumeration, x: Floats, groups: Ints, count: int, seeds: int, subsets: Draws
 ) -> tuple[Estimate | None, Estimate | None, Draws | None]:
     """Return the τ of the control of a size, the mean difference to it, and each subset's own.
 
-    The control takes as many steps as a subset of the size.
+    The control takes as many steps as a subset of the size, and as many `seeds` of it count.
     """
     share = count / len(there.base.class_names)
     same = [
@@ -184,7 +188,10 @@ def _control(
     if not same:
         return None, None, None
     rng = np.random.default_rng(SEED)  # the subsets' own resamples
-    scores = seed_means(accuracies(there.arms[same[0]]))
+    controlled = accuracies(there.arms[same[0]])
+    if controlled.shape[2] < seeds:
+        return None, None, None
+    scores = seed_means(controlled[..., :seeds])
     drawn = tau_draws(seed_means(x), scores, groups, rng)
     tau = mean_tau(seed_means(x), scores, groups, np.random.default_rng(SEED))
     if len(drawn.drawn) != len(subsets.drawn):
