@@ -1,0 +1,1 @@
+"""Pruning: which weights may go, scores that rank them, masks, rounds of training, controls."""

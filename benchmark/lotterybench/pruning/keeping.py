@@ -1,0 +1,97 @@
+"""Keep exactly so many weights: those of the highest scores, over all tensors or in each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lotterybench.errors import BadRequest
+from lotterybench.pruning.masks import Masks
+
+Scores = dict[str, Tensor]
+
+
+def keep(scores: Scores, density: float, *, within: Masks | None = None) -> Masks:
+    """Keep the best of all weights: exactly round(density · total) of them.
+
+    `within` are masks to prune further; `density` is of all weights all the same. Ties go to the
+    earlier tensor, then to the earlier position. Raises `BadRequest` for NaN, a density that is
+    not in [0, 1] and one above what is left.
+    """
+    within = _checked(scores, within)
+    count = round(_density(density) * within.total)
+    return _best(scores, count, within)
+
+
+def keep_in_each(
+    scores: Scores, densities: float | Mapping[str, float], *, within: Masks | None = None
+) -> Masks:
+    """Keep the best of each tensor at one density for all, or at each one's own.
+
+    Exactly round(Σ density · size) weights are kept; each tensor has its share rounded down, or up
+    where its remainder is among the largest. Ties and errors as in `keep`.
+    """
+    within = _checked(scores, within)
+    if not isinstance(densities, Mapping):
+        densities = dict.fromkeys(scores, densities)
+    if set(densities) != set(scores):
+        raise BadRequest(f"densities are of {sorted(densities)}, scores of {sorted(scores)}")
+    kept: dict[str, Tensor] = {}
+    for name, count in _apportioned(densities, within).items():
+        kept |= _best({name: scores[name]}, count, Masks({name: within.kept[name]})).kept
+    return Masks(kept)
+
+
+def _apportioned(densities: Mapping[str, float], within: Masks) -> dict[str, int]:
+    """Return whole counts by largest remainder, none above what its tensor has left."""
+    left = within.counts
+    shares = {name: _density(densities[name]) * within.kept[name].numel() for name in left}
+    counts = {name: math.floor(share) for name, share in shares.items()}
+    missing = round(math.fsum(shares.values())) - sum(counts.values())
+    open_to = [name for name in left if counts[name] < left[name]]
+    open_to.sort(key=lambda name: counts[name] - shares[name])  # stable: ties in tensor order
+    for name in open_to[:missing]:
+        counts[name] += 1
+    if missing > len(open_to):
+        raise BadRequest("the densities ask for more weights than are left")
+    return counts
+
+
+def _best(scores: Scores, count: int, within: Masks) -> Masks:
+    places = torch.cat([mask.reshape(-1) for mask in within.kept.values()]).nonzero().squeeze(1)
+    if count > len(places):
+        raise BadRequest(f"{count} weights are to be kept, but {len(places)} are left")
+    ranked = torch.cat([scores[name].detach().reshape(-1).double().cpu() for name in within.kept])
+    order = ranked[places].argsort(descending=True, stable=True)
+    kept = torch.zeros(len(ranked), dtype=torch.bool)
+    kept[places[order[:count]]] = True
+    parts = kept.split([mask.numel() for mask in within.kept.values()])
+    return Masks(
+        {
+            name: part.reshape(mask.shape)
+            for (name, mask), part in zip(within.kept.items(), parts, strict=True)
+        }
+    )
+
+
+def _checked(scores: Scores, within: Masks | None) -> Masks:
+    """Refuse NaN and masks of other tensors; return the masks in the order of the scores."""
+    for name, score in scores.items():
+        bad = int(score.isnan().sum())
+        if bad:
+            raise BadRequest(
+                f"{bad} of {score.numel()} scores of {name} are NaN; they rank nothing"
+            )
+    if not scores:
+        raise BadRequest("there are no scores, hence nothing to keep")
+    dense = Masks.dense(scores)
+    return dense if within is None else dense & within
+
+
+def _density(density: float) -> float:
+    if not 0 <= density <= 1:
+        raise BadRequest(f"a density of {density:g} is not in [0, 1]")
+    return density
