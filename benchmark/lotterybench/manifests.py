@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -93,10 +94,18 @@ def load_keyring(name: str) -> Keyring:
     """Read the keyring of a pinned base and check its digest against the record."""
     base, root = find_base(name)
     file = keyring_file(root, name)
-    keyring = read_keyring(file)
-    if keyring.digest() != base.keyring_digest:
+    state = file.stat() if file.is_file() else None
+    keyring, digest = _keyring(file, state and (state.st_mtime_ns, state.st_size, state.st_ino))
+    if digest != base.keyring_digest:
         raise BadRecord(f"{file} does not have the digest that {name}'s base.json names")
     return keyring
+
+
+@lru_cache(maxsize=8)
+def _keyring(file: Path, state: tuple[int, ...] | None) -> tuple[Keyring, str]:
+    """Return a file's keyring and its digest; `state` changes when the file does."""
+    keyring = read_keyring(file)
+    return keyring, keyring.digest()
 
 
 def save_base(base: Base, keyring: Keyring, root: Path) -> Path:

@@ -15,6 +15,7 @@ from lotterybench.ranking.base.winners import picked_and_valued
 from lotterybench.ranking.resampling import family_draws, few
 
 DRAWS = 1_000
+CELLS = 2**21  # of an array over draws, proxies and entries
 HALVES = 20  # splits of the full seeds, both ways
 
 
@@ -56,11 +57,14 @@ def points_lost(
     picking, valuing = (side[some] for side in split)
     picking = picking + 1e-9 * rng.random(picking.shape)
     untied = [Stage(_untied(checked(stage.proxies), rng), stage.keep) for stage in stages]
-    lost = _lost(picking, valuing, untied, np.ones(len(full), dtype=bool))
+    lost = float(_lost(picking, valuing, untied, np.ones((1, len(full)), dtype=bool))[0])
     bounds = None
     if not few(families):
         drawn = family_draws(families, rng, draws) > 0
-        bounds = percentiles(np.array([_lost(picking, valuing, untied, row) for row in drawn]))
+        size = max(1, CELLS // stages[0].proxies.size)
+        blocks = [drawn[start : start + size] for start in range(0, draws, size)]
+        found = [_lost(picking, valuing, untied, pools) for pools in blocks]
+        bounds = percentiles(np.concatenate(found))
     return Loss(lost, bounds)
 
 
@@ -69,28 +73,35 @@ def _untied(proxies: Floats, rng: np.random.Generator) -> Floats:
     return np.argsort(np.lexsort((rng.random(proxies.shape), proxies)), axis=-1).astype(np.float64)
 
 
-def _lost(picking: Floats, valuing: Floats, stages: Sequence[Stage], pool: Bools) -> float:
-    """Return the mean loss over proxies and splits, of a pool (n,)."""
-    alive = np.broadcast_to(pool, stages[0].proxies.shape)
+def _lost(picking: Floats, valuing: Floats, stages: Sequence[Stage], pools: Bools) -> Floats:
+    """Return the mean loss (D,) over proxies and splits, of each of some pools (D, n)."""
+    left, there = _survivors(stages, pools)
+    splits = np.arange(len(picking))
+    best = valuing[splits, np.where(pools[:, None], picking, -np.inf).argmax(axis=2)].mean(axis=1)
+    chosen = np.zeros(len(pools))
+    for pick, value in zip(picking, valuing, strict=True):
+        at = np.where(there, pick[left], -np.inf).argmax(axis=2)
+        chosen += value[np.take_along_axis(left, at[..., None], 2)[..., 0]].mean(axis=1)
+    lost: Floats = best - chosen / len(picking)
+    return lost
+
+
+def _survivors(stages: Sequence[Stage], pools: Bools) -> tuple[Ints, Bools]:
+    """Return who is left of each pool (D, n) after all stages, (D, K, m); False is a filled place.
+
+    All K proxies keep equally many, but pools differ in size.
+    """
+    shape = (len(pools), *stages[0].proxies.shape)
+    left = np.broadcast_to(np.arange(shape[2]), shape)
+    there = np.broadcast_to(pools[:, None], shape)
     for stage in stages:
-        alive = _kept(stage, alive)
-    entries = np.arange(len(pool))
-    best = valuing[np.arange(len(valuing)), np.argmax(np.where(pool, picking, -np.inf), axis=1)]
-    if (alive.sum(axis=1) == 1).all():  # no seed of full data is needed to choose
-        chosen = valuing[:, entries[np.argmax(alive, axis=1)]]
-        return float(best.mean() - chosen.mean())
-    losses = [
-        best[s] - valuing[s][np.argmax(np.where(alive, picking[s], -np.inf), axis=1)]
-        for s in range(len(valuing))
-    ]
-    return float(np.mean(losses))
-
-
-def _kept(stage: Stage, alive: Bools) -> Bools:
-    """Return which entries (K, n) are left after a stage."""
-    left = int(alive[0].sum())
-    keep = stage.keep if isinstance(stage.keep, int) else int(np.ceil(stage.keep * left))
-    scores = np.where(alive, stage.proxies, -np.inf)
-    place = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1)
-    kept: Bools = (place < max(1, min(keep, left))) & alive
-    return kept
+        scores = np.take_along_axis(np.broadcast_to(stage.proxies, shape), left, 2)
+        count = there[:, 0].sum(axis=1)
+        keep = stage.keep if isinstance(stage.keep, int) else np.ceil(stage.keep * count)
+        keep = np.clip(keep, 1, count).astype(np.int64)
+        order = np.argsort(np.where(there, -scores, np.inf), axis=2)[..., : keep.max()]
+        left = np.take_along_axis(left, order, 2)
+        there = np.broadcast_to(
+            np.arange(left.shape[2]) < keep[:, None, None], (*shape[:2], left.shape[2])
+        )
+    return left, there
