@@ -22,6 +22,7 @@ def package(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(BENCHMARK))
 
 
+@pytest.mark.slow
 def test_the_study_runs(package, tmp_path):
     run("power/study.py", "--out", str(tmp_path))
     found = json.loads((tmp_path / "study.json").read_text())
