@@ -32,7 +32,7 @@ LAYERS = [
         "wordnet",
         "items",
     },
-    {"sources", "selection", "methods", "tracks"},
+    {"sources", "selection", "methods", "pruning", "tracks"},
     {"build", "shards"},
     {"kinds", "nulls"},
     {"executors"},
@@ -68,7 +68,7 @@ WITHIN = {
     "wordnet": [],
 }
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-FAMILIES = {"ranking", "sources", "selection", "methods", "tracks", "executors"}
+FAMILIES = {"ranking", "sources", "selection", "methods", "pruning", "tracks", "executors"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -105,6 +105,7 @@ def allowed(importer, family, name):
 # Files of a family that others of it may import beside its base: steps, not members.
 WORKERS = {
     "ranking": {"agreement", "resampling", "null", "power"},
+    "pruning": {"criteria", "functional", "keeping", "masks", "rounds"},
     "sources": {"known", "naming", "pinned"},
     "executors": {"deaths", "devices", "serve", "worker"},
 }

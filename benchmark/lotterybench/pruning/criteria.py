@@ -31,7 +31,7 @@ def magnitude(weights: Mapping[str, Tensor]) -> Scores:
 def random(weights: Mapping[str, Tensor], generator: Generator) -> Scores:
     """Score weights at random; `generator` is on the CPU.
 
-    In float64: of a million float32 draws, 30,000 have a twin.
+    In float64: of a million float32 draws, 58,000 have a twin.
     """
     return {
         name: torch.rand(weight.shape, generator=generator, dtype=torch.float64)

@@ -22,7 +22,7 @@ def keep(scores: Scores, density: float, *, within: Masks | None = None) -> Mask
     not in [0, 1] and one above what is left.
     """
     within = _checked(scores, within)
-    count = round(_density(density) * within.total)
+    count = round(checked_density(density) * within.total)
     return _best(scores, count, within)
 
 
@@ -32,7 +32,8 @@ def keep_in_each(
     """Keep the best of each tensor at one density for all, or at each one's own.
 
     Exactly round(Σ density · size) weights are kept; each tensor has its share rounded down, or up
-    where its remainder is among the largest. Ties and errors as in `keep`.
+    where its remainder is among the largest (of tensors that have some left). Ties and errors are
+    as in `keep`.
     """
     within = _checked(scores, within)
     if not isinstance(densities, Mapping):
@@ -48,15 +49,17 @@ def keep_in_each(
 def _apportioned(densities: Mapping[str, float], within: Masks) -> dict[str, int]:
     """Return whole counts by largest remainder, none above what its tensor has left."""
     left = within.counts
-    shares = {name: _density(densities[name]) * within.kept[name].numel() for name in left}
+    shares = {name: checked_density(densities[name]) * within.kept[name].numel() for name in left}
     counts = {name: math.floor(share) for name, share in shares.items()}
-    missing = round(math.fsum(shares.values())) - sum(counts.values())
-    open_to = [name for name in left if counts[name] < left[name]]
-    open_to.sort(key=lambda name: counts[name] - shares[name])  # stable: ties in tensor order
-    for name in open_to[:missing]:
-        counts[name] += 1
-    if missing > len(open_to):
-        raise BadRequest("the densities ask for more weights than are left")
+    for name, count in counts.items():
+        if count > left[name]:
+            raise BadRequest(f"{count} weights of {name} are to be kept, but {left[name]} are left")
+    for _ in range(round(math.fsum(shares.values())) - sum(counts.values())):
+        open_to = [name for name in left if counts[name] < left[name]]
+        if not open_to:
+            raise BadRequest("more weights are to be kept than are left")
+        # ties: the first of them
+        counts[max(open_to, key=lambda name: shares[name] - counts[name])] += 1
     return counts
 
 
@@ -68,7 +71,7 @@ def _best(scores: Scores, count: int, within: Masks) -> Masks:
     order = ranked[places].argsort(descending=True, stable=True)
     kept = torch.zeros(len(ranked), dtype=torch.bool)
     kept[places[order[:count]]] = True
-    parts = kept.split([mask.numel() for mask in within.kept.values()])
+    parts = torch.split(kept, [mask.numel() for mask in within.kept.values()])
     return Masks(
         {
             name: part.reshape(mask.shape)
@@ -91,7 +94,8 @@ def _checked(scores: Scores, within: Masks | None) -> Masks:
     return dense if within is None else dense & within
 
 
-def _density(density: float) -> float:
+def checked_density(density: float) -> float:
+    """Return a density as it is; raise `BadRequest` unless it is in [0, 1]."""
     if not 0 <= density <= 1:
         raise BadRequest(f"a density of {density:g} is not in [0, 1]")
     return density

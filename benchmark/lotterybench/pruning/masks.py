@@ -87,12 +87,12 @@ class Masks:
 
     def __and__(self, other: Masks) -> Masks:
         """Return masks of what both keep."""
-        self.check(other.kept)
+        self._check_same(other)
         return Masks({name: mask & other.kept[name] for name, mask in self.kept.items()})
 
     def __or__(self, other: Masks) -> Masks:
         """Return masks of what either keeps."""
-        self.check(other.kept)
+        self._check_same(other)
         return Masks({name: mask | other.kept[name] for name, mask in self.kept.items()})
 
     def check(self, tensors: Mapping[str, Tensor]) -> None:
@@ -103,6 +103,10 @@ class Masks:
             if tensors[name].shape != mask.shape:
                 found, wanted = tuple(tensors[name].shape), tuple(mask.shape)
                 raise BadRequest(f"{name} has the shape {found}, its mask {wanted}")
+
+    def _check_same(self, other: Masks) -> None:
+        self.check(other.kept)
+        other.check(self.kept)
 
     @torch.no_grad()
     def apply(self, tensors: Mapping[str, Tensor]) -> None:

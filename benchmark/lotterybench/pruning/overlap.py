@@ -27,9 +27,9 @@ def overlap(first: Masks, second: Masks) -> Overlap:
     """Return the overlap of two masks of the same tensors (protocol §10: against independence).
 
     What both keep of a tensor is hypergeometric by chance. As the two sizes are fixed, the Jaccard
-    index is a function of what both keep alone; its mean is taken to the second order, whose
-    error is below .002 with 40 weights and falls as their number squared. Raises `BadRequest` for
-    masks of other tensors.
+    index is a function of what both keep alone; its mean is taken to the second order, which is
+    within .006 of the exact one with 40 weights and within .0007 with 400, at any densities.
+    Raises `BadRequest` for masks of other tensors.
     """
     either = (first | second).remaining
     both = (first & second).remaining
@@ -49,10 +49,10 @@ def overlap(first: Masks, second: Masks) -> Overlap:
 
 def overlap_by_tensor(first: Masks, second: Masks) -> dict[str, Overlap]:
     """Return the overlap of each tensor's two masks."""
-    first.check(second.kept)
+    names = (first | second).kept  # refuses masks of other tensors
     return {
-        name: overlap(Masks({name: mask}), Masks({name: second.kept[name]}))
-        for name, mask in first.kept.items()
+        name: overlap(Masks({name: first.kept[name]}), Masks({name: second.kept[name]}))
+        for name in names
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
@@ -39,10 +40,10 @@ def prunable(network: nn.Module, rules: Rules | None = None) -> Weights:
         out |= _stem(layers)
     if not rules.shortcuts:
         out |= {name for name in layers if _in_shortcut(network, name)}
-    found = {f"{name}.weight": of.weight for name, of in layers.items() if name not in out}
-    if not found:
+    left = [name for name in layers if name not in out]
+    if not left:
         raise BadRequest(f"{type(network).__name__} has no weight to prune under {rules}")
-    return found
+    return {f"{name}.weight": cast(nn.Parameter, layers[name].weight) for name in left}
 
 
 Layer = _ConvNd | nn.Linear

@@ -106,7 +106,9 @@ def prune_in_rounds(
     """
     dense.check(initial)
     level = after
-    if level is None:
+    if level is not None:
+        level.masks.check(dense.kept)
+    else:
         level = _first(plan, initial, dense, train)
         yield level
     for number in range(level.number + 1, plan.rounds + 1):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lotterybench.errors import BadRequest
 from lotterybench.pruning.functional import State, copied, function_of
-from lotterybench.pruning.keeping import Scores, keep
+from lotterybench.pruning.keeping import Scores, checked_density, keep
 from lotterybench.pruning.masks import Masks
 
 ROUNDS = 100  # of the paper
@@ -33,6 +33,7 @@ def synflow(
     """
     if rounds < 1:
         raise BadRequest(f"{rounds} rounds of SynFlow; take at least 1")
+    checked_density(density)
     masks = Masks.dense(weights)
     for done in range(1, rounds + 1):
         scores = synflow_scores(network, weights, shape, masks)
