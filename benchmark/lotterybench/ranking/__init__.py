@@ -16,6 +16,7 @@ from lotterybench.ranking.agreement import (
 )
 from lotterybench.ranking.base.arrays import DRAWS, Bounds, Floats
 from lotterybench.ranking.ceilings import arm_ceiling, item_ceiling, repeat_ceiling
+from lotterybench.ranking.claims import claim_word, two_sided
 from lotterybench.ranking.components import (
     ranks_subsets,
     seed_ratio,
@@ -39,10 +40,10 @@ from lotterybench.ranking.verdicts import Evidence, Verdict, verdict
 
 __all__ = [
     "DRAWS", "Bounds", "Evidence", "Floats", "Verdict", "arm_ceiling", "bootstrap",
-    "ceiling_ratio", "certify", "configuration_interval", "family_interval", "holm",
+    "ceiling_ratio", "certify", "claim_word", "configuration_interval", "family_interval", "holm",
     "item_ceiling", "kendall_tau", "pair_agreement", "pair_agreement_interval",
     "paired_difference", "rank_intervals", "rank_p", "ranks_subsets", "repeat_ceiling",
     "resolution", "seed_ratio", "selector_tau", "spearman_rho", "split_half_families",
     "split_half_seeds", "t_test", "top_half_tau", "top_overlap", "trend_agreement",
-    "two_level_interval", "variance_components", "variants", "verdict", "weighted_tau",
+    "two_level_interval", "two_sided", "variance_components", "variants", "verdict", "weighted_tau",
 ]  # fmt: skip
