@@ -208,7 +208,10 @@ def test_two_workers_write_the_same_bytes_and_more_seeds_extend_them(undisturbed
     enumerate_subsets(SMALL, tmp_path, counts=(9, 10), jobs=2)
     assert files(tmp_path) == files(undisturbed)
     done = enumerate_subsets(SMALL, tmp_path, counts=(9, 10), seeds=6, jobs=1)
-    assert (done.planned, done.before, done.trained) == (3 * 66, 3 * 36, 3 * 30)
+    arms, full, nine = 3 * 3, 6, 10 * 3  # models of a configuration
+    assert (done.planned, done.before, done.trained) == (
+        3 * (full + 2 * (arms + nine)), 3 * (full + arms + nine), 3 * (arms + nine)
+    )  # fmt: skip
     more = read_exact(exact_file(tmp_path / "small-exact", 9))
     fewer = read_exact(exact_file(undisturbed / "small-exact", 9))
     assert np.array_equal(more.correct[:, :, :3], fewer.correct)
@@ -250,12 +253,12 @@ def test_the_command_plans_and_refuses(tmp_path):
 
     track = track_json(tmp_path, SMALL)
     rows = json.loads(said(track, "--plan", "--json").stdout)
-    assert [row["runs"] for row in rows[:2]] == [18, 252 * 3 * 3]
-    assert rows[-1]["runs"] == (6 + 1012 * 3) * 3
+    assert [row["runs"] for row in rows[:5]] == [18, 9, 9, 9, 252 * 3 * 3]
+    assert rows[-1]["runs"] == (6 + 3 * 3 + 1012 * 3) * 3
     assert rows[-1]["seconds"] > 0
     refused = said(track, "--subset", "digits/uniform-5-classes@1")
     assert refused.returncode == 1
-    assert "only --out, --seeds, --jobs and --plan" in refused.stderr
+    assert "only --classes, --out, --seeds, --jobs and --plan" in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "results").exists()
 
