@@ -117,10 +117,12 @@ def answer(counts: Sequence[ExactCount]) -> str:
     sizes = ", ".join(str(count.classes) for count in there)
     total = sum(count.subsets for count in counts)
     verb = f"Yes, with {sizes} classes" if there else "No, at no size"
-    tickets = sum(count.tickets or 0 for count in counts)
+    judged = [count for count in counts if count.tickets is not None]
+    tickets = sum(count.tickets or 0 for count in judged)
     lines = [
-        f"**Is there a class subset that surely ranks these methods better than its size does? "
-        f"{verb}, among {total:,} subsets; {tickets} of them are tickets.**"
+        f"**Is there a class subset that surely ranks these methods better than the mean of its "
+        f"size, and above 0.7? {verb}, among {total:,} subsets.** Of the "
+        f"{sum(count.subsets for count in judged):,} with a verdict, {tickets} are tickets."
     ]
     doubtful = [count for count in counts if not count.reliable]
     if doubtful:
