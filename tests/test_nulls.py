@@ -35,6 +35,7 @@ from lotterybench.score.ranked import ranked
 from lotterybench.score.selectors import label, selectors
 from lotterybench.score.spending import break_even, selection_cost
 from lotterybench.selection import Pool, selector
+from lotterybench.tracks import find_track
 
 UNEVEN = "digits/el2n-easy-10pct@0"
 EVEN = "digits/facility-location-10pct@0"
@@ -439,3 +440,27 @@ def test_a_killed_null_is_run_to_the_same_bytes(tmp_path):
     run_track(track, tmp_path, device="cpu", jobs=1)
     assert {file.name: file.read_bytes() for file in folder.glob("*.jsonl")} == before
     assert board(folder).nulls[0].missing == 0
+
+
+def test_no_class_list_is_drawn_twice_or_is_the_tracks_own():
+    """39 of the 252 lists of five digits: drawn freely, some would be the same runs."""
+    found = [draw.built()[0] for draw in draws(find_track("digits-stacked"))]
+    lists = [frozenset(subset.classes) for subset in found if subset.kind == "classes"]
+    own = [
+        frozenset(subset.classes)
+        for ref in find_track("digits-stacked").subsets
+        if (subset := load_subset_manifest(ref)[0]).kind == "classes"
+    ]
+    assert len(lists) == 39
+    assert len({*lists, *own}) == 39 + len(own)
+
+
+TWO = "digits/uniform-2-classes-draw00@0"
+
+
+def test_a_base_of_few_classes_has_fewer(monkeypatch):
+    track = find_track("digits-stacked").model_copy(update={"null": 60, "subsets": [TWO]})
+    monkeypatch.setattr("lotterybench.nulls.MOST_DRAWS", 60)
+    found = [draw.built()[0] for draw in draws(track)]
+    assert 30 < len(found) < 45  # of 45 pairs, one of them the track's own
+    assert len({frozenset(subset.classes) for subset in found}) == len(found)

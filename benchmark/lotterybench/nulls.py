@@ -20,6 +20,7 @@ from lotterybench.trials import Track
 
 RANDOM = {"samples": "uniform", "classes": "uniform-classes"}  # whose subsets are the null
 MATCHED = "uniform-in-classes"  # whose subsets are the second null of uneven ones
+MOST_DRAWS = 1_000  # for one more class list: a base of few classes may have no other
 Stratum = tuple[str, int]  # a kind and a size
 Counts = tuple[int, ...]  # samples of each class
 Selected = tuple[Subset, NDArray[np.int64] | None]
@@ -100,7 +101,11 @@ def stored(track: Track, folder: Path) -> dict[str, Subset]:
 
 
 def draws(track: Track) -> Iterator[Draw]:
-    """Yield a track's null: those of equal size by kind and size, then those matched on classes."""
+    """Yield a track's null: those of equal size by kind and size, then those matched on classes.
+
+    Of class lists, none is drawn twice and none is the track's own; where a base has too few, there
+    are fewer than planned.
+    """
     if not track.null:
         return
     base, _ = find_base(track.base)
@@ -113,17 +118,29 @@ def draws(track: Track) -> Iterator[Draw]:
             histograms.setdefault(counts, subset)
     for kind, one in sizes.items():
         name = f"{RANDOM[one.kind].removesuffix('-classes')}-{_size(one.budget)}-null"
+        taken = {_classes(load_subset_manifest(ref)[0]) for ref in track.subsets}
         for number in range(track.null):
-            seed = seed_of(base.digest, *kind, number)
-            yield Draw(
-                base.id, RANDOM[one.kind], one.budget, f"{name}-{number:02}", seed, 1, {}
-            )  # fmt: skip
+            for again in range(MOST_DRAWS):
+                seed = seed_of(base.digest, *kind, number, *[again] * (again > 0))
+                draw = Draw(
+                    base.id, RANDOM[one.kind], one.budget, f"{name}-{number:02}", seed, 1, {}
+                )  # fmt: skip
+                classes = _classes(draw.built()[0]) if one.kind == "classes" else None
+                if classes is None or classes not in taken:
+                    taken.add(classes)
+                    yield draw
+                    break
     for counts, one in histograms.items():
         for number in range(track.null):
             seed, name = seed_of(base.digest, *counts, number), f"{one.name}-matched-{number:02}"
             yield Draw(
                 base.id, MATCHED, one.budget, name, seed, one.version, {"counts": [*counts]}
             )  # fmt: skip
+
+
+def _classes(subset: Subset) -> frozenset[str] | None:
+    """Return the classes of a class subset: two with the same ones would be the same runs."""
+    return frozenset(subset.classes) if subset.classes is not None else None
 
 
 def stratum(subset: Subset) -> Stratum:
