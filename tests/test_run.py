@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lotterybench.build import build_subset, save_subset
 from lotterybench.errors import BadRecord, BadRequest, BadResults, LotteryBenchError
 from lotterybench.kinds.data import reduced
 from lotterybench.manifests import load_subset_manifest
@@ -394,6 +395,20 @@ def test_only_and_seeds_restrict_the_plan(tmp_path):
         plan(SMALL, tmp_path, subsets=["digits/uniform-10pct", REFS[0]])
     with pytest.raises(BadRequest, match="is no subset of digits, the base of small"):
         plan(SMALL, tmp_path, subsets=["cifar100/uniform-10pct"])
+
+
+def test_two_subsets_of_equal_content_are_not_run_together(tmp_path, monkeypatch):
+    """Their runs have equal keys: in one command, one of them would be left without results."""
+    recipe, _ = load_subset_manifest("digits/uniform-5-classes@1")
+    again = build_subset(
+        "digits", recipe.selector, recipe.budget, name="again", seed=recipe.seed, version=1
+    )
+    save_subset(*again, tmp_path / "subsets")
+    monkeypatch.setenv("LOTTERYBENCH_SUBSETS", str(tmp_path / "subsets"))
+    pair = ["digits/uniform-5-classes@1", "digits/again@1"]
+    with pytest.raises(BadRequest, match=r"digits/again@1 selects what digits/uniform-5-classes"):
+        plan(SMALL, tmp_path, subsets=pair)
+    assert len(plan(SMALL, tmp_path, subsets=pair[1:])) == 2
 
 
 @pytest.mark.parametrize(

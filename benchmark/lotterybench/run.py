@@ -93,6 +93,7 @@ def plan(
         wanted.append((subset, positions))
     if subsets is None and null:
         wanted += planned(track, out / track.name)
+    _check_apart([subset for subset, _ in wanted if subset is not None])
     if cheaper is None:
         cheaper = track.cheaper if subsets is None and full else ()
     beside = [
@@ -198,6 +199,15 @@ def run_track(
         with suppress(OSError):  # not there, or not empty: another process is at work
             checkpoints_folder(folder).rmdir()
     return Summary(folder, len(file_of), len(file_of) - len(todo), statuses, torn)
+
+
+def _check_apart(subsets: Sequence[Subset]) -> None:
+    """Raise for two subsets of equal content: their runs would be the same, and be made once."""
+    known: dict[str, Subset] = {}
+    for subset in subsets:
+        same = known.setdefault(subset.data_digest(), subset)
+        if same is not subset:
+            raise BadRequest(f"{subset.ref} selects what {same.ref} does; give one of them")
 
 
 def _enumerate(
