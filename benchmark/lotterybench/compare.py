@@ -20,7 +20,7 @@ from lotterybench.errors import BadRequest, BadResults
 from lotterybench.estimates import Interval
 from lotterybench.fidelities import Board
 from lotterybench.manifests import find_base, load_keyring
-from lotterybench.ranking import Bounds, Floats, family_interval, kendall_tau, paired_difference
+from lotterybench.ranking import Floats, family_interval, kendall_tau, paired_difference
 from lotterybench.ranking.base.arrays import seed_means
 from lotterybench.ranking.resampling import family_draws
 from lotterybench.records import Record, Slug, Subset, parse_ref
@@ -29,6 +29,7 @@ from lotterybench.score import board
 from lotterybench.score.arms import Found, all_found, checked, missing
 from lotterybench.score.board import track_of
 from lotterybench.score.fidelity import BOOTSTRAP_SEED
+from lotterybench.score.frontier import interval
 from lotterybench.score.pool import by_configuration
 from lotterybench.score.ranked import shared_pool, subset_scores
 from lotterybench.standings import Difference
@@ -150,7 +151,7 @@ def _test_size(track: Track, subset: Subset) -> int:
 
 def _side(ref: str, x: Floats, y: Floats, groups: np.ndarray) -> Side:
     bounds = family_interval(x, y, groups, np.random.default_rng(BOOTSTRAP_SEED))
-    return Side(subset=ref, tau=kendall_tau(x, y), interval=_interval(bounds))
+    return Side(subset=ref, tau=kendall_tau(x, y), interval=interval(bounds))
 
 
 def _difference(
@@ -166,13 +167,9 @@ def _difference(
         one=refs[0],
         other=refs[1],
         difference=tau - beside,
-        interval=_interval(paired.bounds if paired else None),
+        interval=interval(paired.bounds if paired else None),
         p=paired.p if paired else None,
     )
-
-
-def _interval(bounds: Bounds | None) -> Interval | None:
-    return bounds and Interval(low=bounds.low, high=bounds.high, resampled="families")
 
 
 def compare(subset: str, scores: dict[str, float], results: Path) -> list[Order]:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lotterybench.estimates import Estimate, Interval
+from lotterybench.estimates import Estimate
 from lotterybench.fidelities import Classes, Decomposition
 from lotterybench.ranking import Bounds, Floats, family_interval, kendall_tau
 from lotterybench.ranking.base.arrays import seed_means
 from lotterybench.ranking.crossed import crossed_interval, crossed_tau
+from lotterybench.score.frontier import estimate
 from lotterybench.score.items import Tested
 from lotterybench.score.pool import Runs, Scored
 from lotterybench.trials import WITHIN
@@ -72,7 +73,4 @@ def own_classes(x: Floats, pool: Scored, there: Runs) -> float | None:
 
 
 def _estimate(tau: float | None, bounds: Bounds | None) -> Estimate | None:
-    if tau is None:
-        return None
-    found = bounds and Interval(low=bounds.low, high=bounds.high, resampled="families")
-    return Estimate(value=tau, interval=found)
+    return None if tau is None else estimate(tau, bounds)

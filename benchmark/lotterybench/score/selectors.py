@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lotterybench.estimates import Interval
 from lotterybench.nulls import MATCHED, RANDOM
 from lotterybench.ranking import Floats, kendall_tau
 from lotterybench.ranking.base.arrays import seed_means
@@ -21,6 +20,7 @@ from lotterybench.records import Subset
 from lotterybench.results import scope
 from lotterybench.score.arms import Found
 from lotterybench.score.fidelity import BOOTSTRAP_SEED
+from lotterybench.score.frontier import interval
 from lotterybench.score.pool import Runs, Scored
 from lotterybench.score.ranked import shared_pool, subset_scores
 from lotterybench.selection import selector
@@ -116,7 +116,7 @@ def _differences(x: Floats, arms: dict[str, Floats], pool: Scored) -> list[Diffe
     return [
         Difference(
             one=names[i], other=names[j], difference=pair.difference, p=pair.p, p_holm=p,
-            interval=Interval(low=pair.bounds.low, high=pair.bounds.high, resampled="families"),
+            interval=interval(pair.bounds),
         )
         for ((i, j), pair), p in zip(pairs.items(), adjusted, strict=True)
     ]  # fmt: skip
