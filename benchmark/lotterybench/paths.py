@@ -129,6 +129,16 @@ def chunks_folder(results: Path) -> Path:
     return results / ".chunks"
 
 
+def findings_file(results: Path) -> Path:
+    """Return the findings of a study's stages, inside its results folder."""
+    return results / "findings.jsonl"
+
+
+def stages_folder(results: Path) -> Path:
+    """Return where the artefacts of a study's stages lie, inside its results folder."""
+    return results / "stages"
+
+
 def encoders_folder(results: Path) -> Path:
     """Return where trained encoders are kept, inside a track's results folder."""
     return results / "encoders"

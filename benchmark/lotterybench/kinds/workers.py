@@ -42,33 +42,63 @@ def workers(jobs: int | None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Queue(Generic[Piece]):
+    """Pieces of work in the order they are given out: this one gives them out as they come."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = deque(pieces)
+
+    def __len__(self) -> int:
+        """The number of pieces that were not given out."""
+        return len(self.pieces)
+
+    def take(self) -> Piece | None:
+        """Give out a piece; None if none can be begun before another is finished."""
+        return self.pieces.popleft() if self.pieces else None
+
+    def finished(self, piece: Piece) -> None:
+        """Take note of a piece that is done."""
+
+
 def carry_out(
-    pieces: Sequence[Piece], work: Callable[[Piece], Found], jobs: int | None
+    pieces: Sequence[Piece] | Queue[Piece], work: Callable[[Piece], Found], jobs: int | None
 ) -> Iterator[Begun[Piece] | Finished[Piece, Found]]:
     """Do pieces in their order, as many at a time as there are processes; tell of each.
 
-    `work` is a function of a module, or a `partial` of one, so that it can be sent. Closing the
+    A `Queue` may hold pieces back until others are finished. `work` is a function of a module, or a `partial` of one, so that it can be sent. Closing the
     iterator ends the processes at once. Raises what `work` raises: a `LotteryBenchError` or an
     `OSError` as it is, anything else as a `RuntimeError` with its traceback. Raises
     `LotteryBenchError` if a process is killed.
     """
-    waiting = deque(pieces)
-    team = [_start(work) for _ in range(min(workers(jobs), len(pieces)))]
+    queue = pieces if isinstance(pieces, Queue) else Queue(pieces)
+    team = [_start(work) for _ in range(min(workers(jobs), len(queue)))]
+    idle = [pipe for pipe, _ in team]
     doing: dict[Connection, Piece] = {}
     try:
-        for pipe, _ in team:
-            doing[pipe] = _hand_over(pipe, waiting)
-            yield Begun(doing[pipe])
-        while doing:
+        while idle or doing:
+            begun = []
+            while idle and (piece := queue.take()) is not None:
+                pipe = idle.pop(0)
+                _hand_over(pipe, piece)
+                doing[pipe] = piece
+                begun.append(piece)
+            yield from map(Begun, begun)
+            if not doing:
+                break
             ready = wait(list(doing))
             for pipe in [pipe for pipe in doing if pipe in ready]:
                 found = _hear(pipe)
                 piece = doing.pop(pipe)
-                if waiting:  # before the caller has its turn: no process waits for it
-                    doing[pipe] = _hand_over(pipe, waiting)
+                queue.finished(piece)
+                following = queue.take()
+                if following is None:
+                    idle.append(pipe)
+                else:  # before the caller has its turn: no process waits for it
+                    _hand_over(pipe, following)
+                    doing[pipe] = following
                 yield Finished(piece, found)
-                if pipe in doing:
-                    yield Begun(doing[pipe])
+                if following is not None:
+                    yield Begun(following)
     finally:
         for pipe, process in team:
             process.kill()
@@ -90,13 +120,11 @@ def _start(work: Callable[[Piece], Found]) -> tuple[Connection, SpawnProcess]:
     return ours, process
 
 
-def _hand_over(pipe: Connection, waiting: deque[Piece]) -> Piece:
-    piece = waiting.popleft()
+def _hand_over(pipe: Connection, piece: object) -> None:
     try:
         pipe.send(piece)
     except OSError:
         raise _died() from None
-    return piece
 
 
 def _hear(pipe: Connection) -> Any:

@@ -154,6 +154,13 @@ def unpacked(about: Any, bits: Mapping[str, Tensor]) -> Masks:
     return masks
 
 
+def unpacked_like(masks: Masks, bits: Mapping[str, Tensor]) -> Masks:
+    """Return masks from `Masks.packed`, of the same tensors as those of `masks`."""
+    return Masks(
+        {name: _unpacked(bits[name], list(mask.shape)) for name, mask in masks.kept.items()}
+    )
+
+
 def _unpacked(packed: Tensor, shape: list[int]) -> Tensor:
     count = math.prod(shape)
     if min(shape, default=1) < 0 or packed.dtype != torch.uint8 or packed.ndim != 1:

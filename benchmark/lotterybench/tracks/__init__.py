@@ -6,7 +6,8 @@ from lotterybench.tracks import digits as digits
 from lotterybench.tracks import digits_exact as digits_exact
 from lotterybench.tracks import digits_stacked as digits_stacked
 from lotterybench.tracks import imagenet1k as imagenet1k
+from lotterybench.tracks import tickets as tickets
 from lotterybench.tracks import tiny_imagenet as tiny_imagenet
-from lotterybench.tracks.base import find_track, track
+from lotterybench.tracks.base import find_track, study, track
 
-__all__ = ["find_track", "track"]
+__all__ = ["find_track", "study", "track"]

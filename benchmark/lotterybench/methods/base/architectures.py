@@ -24,6 +24,7 @@ class Architecture(NamedTuple):
 
 
 _SGD = ("sgd", 5e-4)
+_TICKETS = ("sgd", 1e-4)
 _ADAMW = ("adamw", 0.05)
 
 # channels_last trains the convolutional nets 1.0 to 1.8 times as fast on a CPU, tokens no faster.
@@ -40,6 +41,12 @@ ARCHITECTURES = {
     # He et al.'s nets for CIFAR, their stems as fast as the others' of our own sizes
     "resnet8": Architecture("resnet", *_SGD, 0.2, widens=True),
     "resnet20": Architecture("resnet", *_SGD, 0.2, widens=True),
+    # of papers on lottery tickets, with the papers' stems and weight decay
+    "cifar-resnet20": Architecture("resnet", *_TICKETS, 0.05, widens=True),
+    "cifar-resnet56": Architecture("resnet", *_TICKETS, 0.02, widens=True),
+    "resnet18-imagenet-stem": Architecture("resnet", *_TICKETS, 0.05, widens=True),
+    "vgg16-bn": Architecture("vgg", *_TICKETS, 0.02, widens=True),
+    "vgg19-bn": Architecture("vgg", *_TICKETS, 0.02, widens=True),
     # timm's
     "convnext-atto": Architecture("convnext", *_ADAMW, 0.002, widens=True),
     "densenet-bc": Architecture("densenet", *_SGD, 0.1),

@@ -59,15 +59,16 @@ def train(task: Task, made: Learner | Trained, engine: Engine | None = None) -> 
         return made
     with _own_randomness(task):
         curve = _fit(task, made, engine or Engine())
-    seen = made.schedule.epochs * task.data.count * made.views
+    seen = len(curve) * task.data.count * made.views
     return Trained(made.encoder, made.classifier, seen, tuple(curve))
 
 
 def _fit(task: Task, learner: Learner, engine: Engine) -> list[Epoch]:
     plan, count = learner.schedule, task.data.count
-    if plan.epochs < 1 or count < 2:
+    if plan.epochs - plan.begin < 1 or count < 2:
         raise BadRequest(
-            f"{plan.epochs} epochs of {count} images; take at least 1 epoch of 2 images"
+            f"{plan.epochs - plan.begin} epochs of {count} images; take at least 1 epoch of 2 "
+            "images"
         )
     sizes, share = batch_sizes(count, plan.batch), engine.share
     per_epoch = len(sizes)
@@ -82,7 +83,8 @@ def _fit(task: Task, learner: Learner, engine: Engine) -> list[Epoch]:
     saved = time.monotonic()
     learner.net.train()
     file = engine.checkpoint if share.rank == 0 else None
-    for epoch in range(place.epoch, plan.epochs):
+    rate_of = plan.rate or warm_cosine
+    for epoch in range(max(place.epoch, plan.begin), plan.epochs):
         began = order.get_state()
         batches = task.data.epoch(epoch, plan.batch, order, share, skip)
         for number, (*held, whole) in enumerate(batches, skip):
@@ -90,7 +92,7 @@ def _fit(task: Task, learner: Learner, engine: Engine) -> list[Epoch]:
             images, labels, rows = (of[: part.stop - part.start] for of in held)
             draws = Draws(augment, whole, part)
             batch = Batch(images, labels, rows, draws, epoch, epoch * per_epoch + number, steps)
-            rate = plan.lr * warm_cosine(batch.step, steps)
+            rate = plan.lr * rate_of(batch.step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad()
@@ -117,10 +119,11 @@ def _fit(task: Task, learner: Learner, engine: Engine) -> list[Epoch]:
             raise Diverged(
                 f"the loss was not finite in epoch {epoch + 1} of {plan.epochs} (lr {plan.lr:g})"
             )
-        last = plan.lr * warm_cosine((epoch + 1) * per_epoch - 1, steps)
+        last = plan.lr * rate_of((epoch + 1) * per_epoch - 1, steps)
         curve.append(Epoch(epoch + 1, mean, last))
         total, skip = torch.zeros_like(total), 0
-        _show(learner, engine.observers, epoch)
+        if _show(learner, engine.observers, epoch):
+            break
     learner.net.eval()
     return curve
 
@@ -152,13 +155,14 @@ def _objective(learner: Learner, engine: Engine) -> Callable[[Batch], tuple[Tens
 
 
 @torch.no_grad()
-def _show(learner: Learner, observers: Sequence[Observer], epoch: int) -> None:
-    """Let observers see the network in evaluation mode."""
-    if observers:
-        learner.net.eval()
-        for observer in observers:
-            observer.epoch(epoch, learner.encoder, learner.classifier)
-        learner.net.train()
+def _show(learner: Learner, observers: Sequence[Observer], epoch: int) -> bool:
+    """Let observers see the network in evaluation mode; say whether one ends the training."""
+    if not observers:
+        return False
+    learner.net.eval()
+    said = [observer.epoch(epoch, learner.encoder, learner.classifier) for observer in observers]
+    learner.net.train()
+    return any(said)
 
 
 @contextmanager

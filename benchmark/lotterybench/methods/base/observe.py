@@ -22,8 +22,12 @@ class Observer:
         training's device; None for a method that has none.
         """
 
-    def epoch(self, epoch: int, encoder: nn.Module, classifier: nn.Module | None) -> None:
-        """See the network after an epoch, in evaluation mode and without gradients."""
+    def epoch(self, epoch: int, encoder: nn.Module, classifier: nn.Module | None) -> bool | None:
+        """See the network after an epoch, in evaluation mode and without gradients.
+
+        Returns True to end the training here.
+        """
+        return None
 
     def state(self) -> dict[str, Tensor]:
         """Return what was gathered and not yet written; it is kept in checkpoints."""

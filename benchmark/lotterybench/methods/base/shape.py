@@ -61,9 +61,11 @@ class Task:
 class Schedule:
     """How long and how fast to learn.
 
-    `optimiser` is one of timm's names (`sgd` is Nesterov's with momentum .9); biases and norms do
-    not decay. `clip` bounds the norm of the gradient. The rate warms up and then falls to 0 as
-    half a cosine, peaking at `lr`.
+    `optimiser` is one of timm's names (`sgd` is Nesterov's with momentum .9, `momentum` is without
+    it); biases and norms do not decay. `clip` bounds the norm of the gradient. `rate` maps the
+    steps done and those of the whole schedule to a part of the peak `lr`; by default it warms up
+    and then falls to 0 as half a cosine. The first `begin` epochs of the schedule are left out, as
+    of a network that is rewound to their end.
     """
 
     epochs: int
@@ -72,6 +74,8 @@ class Schedule:
     optimiser: str
     weight_decay: float
     clip: float | None = None
+    rate: Callable[[int, int], float] | None = None
+    begin: int = 0
 
 
 @dataclass(frozen=True)

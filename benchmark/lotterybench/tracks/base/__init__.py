@@ -4,9 +4,11 @@ from pathlib import Path
 
 from lotterybench.errors import UnknownName
 from lotterybench.registry import Registry
+from lotterybench.studies import Study
 from lotterybench.trials import Configuration, Setting, Track
 
 track: Registry[Track] = Registry("track")
+study: Registry[Study] = Registry("study")
 
 
 def find_track(name: str) -> Track:

@@ -1,7 +1,8 @@
 """Image encoders for small images: eight of our own sizes, and timm's with other stems.
 
 ImageNet stems would shrink images of 32 pixels to a pixel. `small` builds the encoders of our own
-sizes, `named` fits timm's architectures; `architectures` beside this tells of both without torch.
+sizes, `named` fits timm's architectures, `cifar` has the nets of papers on lottery tickets;
+`architectures` beside this tells of all without torch.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from lotterybench.methods.base.architectures import ARCHITECTURES, architecture, check
+from lotterybench.methods.base.backbones.cifar import CIFAR
 from lotterybench.methods.base.backbones.named import NAMED
 from lotterybench.methods.base.backbones.small import SMALL
 from lotterybench.methods.base.shape import Task
@@ -51,7 +53,9 @@ def _family(name: str, build: Callable[[int, int, float], nn.Module]) -> Family:
     return Family(build, facts.optimiser, facts.weight_decay, layout, facts.group, facts.rate)
 
 
-BACKBONES = {name: _family(name, build) for name, build in sorted({**SMALL, **NAMED}.items())}
+BACKBONES = {
+    name: _family(name, build) for name, build in sorted({**SMALL, **NAMED, **CIFAR}.items())
+}
 
 
 def family(name: str) -> Family:
