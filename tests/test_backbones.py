@@ -28,7 +28,9 @@ from lotterybench.methods.base.shape import Schedule
 SMALL = [name for name, facts in ARCHITECTURES.items() if facts.smallest == 8]
 NAMED = [name for name in ARCHITECTURES if name not in SMALL]
 WIDENED = [name for name, facts in ARCHITECTURES.items() if facts.widens]
-QUICK = {"mobilenetv3-small", "resnet8", "resnet20"}  # to build and to run
+QUICK = {"cifar-resnet20", "mobilenetv3-small", "resnet8", "resnet20"}  # to build and to run
+# What divides the image's side, where more than an eighth: one cell may be left.
+SHRUNK = {"convnext": 16, "resnet18-imagenet-stem": 32, "vgg16-bn": 16, "vgg19-bn": 16}
 
 
 def each(names, *shape):
@@ -44,6 +46,7 @@ SHAPES = [
     *(row for shape in [(8, 1), (16, 3), (28, 1), (32, 3)] for row in each(SMALL, *shape)),
     *(row for shape in [(16, 3), (28, 1), (32, 3)] for row in each(NAMED, *shape)),
     *each(["resnet20", "resnet18", "vit-tiny", "swin-tiny", "pvt-v2-b0"], 64, 3),
+    *each(["cifar-resnet56", "resnet18-imagenet-stem", "vgg16-bn"], 64, 3),
 ]
 
 # What built the frozen results: parameters, sum of their sizes and mean of value times place, of
@@ -103,8 +106,8 @@ def test_features_gradients_and_grid(name, size, in_chans):
     assert [key for key, weight in model.named_parameters() if weight.grad is None] == []
     assert features.std(0).max() > 1e-3  # an encoder that maps all images alike cannot learn
     side = grid(model, in_chans, size)
-    if name == "convnext":  # the small one goes down to a 16th, and to one cell of 16 pixels
-        assert side == max(1, size // 16)
+    if name in SHRUNK:
+        assert side == max(1, size // SHRUNK[name])
     else:
         assert size // 8 <= side <= 16 and side >= 2
     assert model.training, "looking at the grid changed the mode"

@@ -18,15 +18,15 @@ VGG_CHANNELS = (64, 128, 256, 512, 512)
 
 
 class PaddedShortcut(nn.Module):
-    """Option A of He et al. 2016: every other pixel, among as many channels of zeros."""
+    """Option A of He et al. 2016: every other pixel, between two halves of as many zeros."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.before = self.behind = channels // 2
+        self.each = channels // 2
 
     def forward(self, grid: Tensor) -> Tensor:
         """Map (n, c, h, w) to (n, 2c, h/2, w/2)."""
-        return F.pad(grid[:, :, ::2, ::2], (0, 0, 0, 0, self.before, self.behind))
+        return F.pad(grid[:, :, ::2, ::2], (0, 0, 0, 0, self.each, self.each))
 
 
 class VGG(nn.Module):
@@ -67,8 +67,14 @@ def _vgg(depths: tuple[int, ...], in_chans: int, size: int, width: float) -> nn.
 def _resnet(in_chans: int, depths: tuple[int, ...], first: int) -> Any:
     """timm's stem has 64 channels at any width, hence it and the first block are remade."""
     channels = tuple(first * 2**stage for stage in range(len(depths)))
-    model: Any = ResNet(BasicBlock, depths, num_classes=0, in_chans=in_chans, channels=channels,
-                        zero_init_last=False)
+    model: Any = ResNet(
+        BasicBlock,
+        depths,
+        num_classes=0,
+        in_chans=in_chans,
+        channels=channels,
+        zero_init_last=False,
+    )
     model.conv1 = nn.Conv2d(in_chans, first, 7, stride=2, padding=3, bias=False)
     model.bn1 = nn.BatchNorm2d(first)
     model.layer1[0] = BasicBlock(first, first)

@@ -69,10 +69,7 @@ def precisions(found: Sequence[Detections], truth: Scenes, thresholds: Floats) -
     iou[ranked.labels[:, :, None] != labels[:, None]] = NONE
     right, counts = _matched(iou, difficult, thresholds)
     order = np.argsort(-ranked.scores.ravel(), kind="stable")
-    right, counts = (
-        right.reshape(len(thresholds), -1)[:, order],
-        counts.reshape(right.shape[0], -1)[:, order],
-    )
+    right, counts = (flags.reshape(len(thresholds), -1)[:, order] for flags in (right, counts))
     said = ranked.labels.ravel()[order]
     result = np.full((len(thresholds), int(labels.max(initial=NONE)) + 1), np.nan)
     for label in range(result.shape[1]):

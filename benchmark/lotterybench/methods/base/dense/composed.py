@@ -23,6 +23,7 @@ SMALLEST = 16  # pixels of a scene's side: objects are a quarter of it at the le
 MOST_CLASSES = 254  # that a mask of bytes can hold beside the background and the ignored
 FOREGROUND = 3 / 8  # of an image's brightest pixel: a digit's stroke with most of its soft edge
 DARK = 80  # the brightest background of grey scenes: strokes of full brightness start at 96
+TINT = 48  # by which a coloured background's channels differ from its grey, about as photographs'
 COARSE = 4  # values a side from which a background is interpolated
 MOST_IOU = 0.2  # of the boxes of two objects
 LEAST_VISIBLE = 0.5  # of an object's own pixels
@@ -231,9 +232,11 @@ def _shares(size: int, side: int) -> Whole:
 
 
 def _background(channels: int, side: int, generator: Generator) -> Pixels:
-    """Return `COARSE` × `COARSE` random values a channel, interpolated linearly: (C, S, S)."""
-    brightest = DARK if channels == 1 else 255
-    coarse = generator.integers(0, brightest + 1, (channels, COARSE, COARSE))
+    """Return `COARSE` × `COARSE` random values, tinted and interpolated linearly: (C, S, S)."""
+    brightest, tint = (DARK, 0) if channels == 1 else (255, TINT)
+    coarse = generator.integers(0, brightest + 1, (1, COARSE, COARSE))
+    coarse = coarse + generator.integers(-tint, tint + 1, (channels, COARSE, COARSE))
+    coarse = coarse.clip(0, brightest)
     weights = _weights(side)
     found: Pixels = (weights @ coarse @ weights.T // (2 * side) ** 2).astype(np.uint8)
     return found

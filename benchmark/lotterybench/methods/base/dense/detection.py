@@ -133,7 +133,8 @@ def detection_loss(said: Tensor, boxes: Tensor, labels: Tensor, side: int) -> Te
     goal = boxes.gather(1, of[..., None].expand(-1, -1, 4))
     goal = torch.where(learns[..., None], goal, found.detach())
     apart = (generalized_box_iou_loss(found, goal) * learns).sum(dim=1)
-    return ((focal + apart) / learns.sum(dim=1).clamp(min=1)).mean()
+    each: Tensor = (focal + apart) / learns.sum(dim=1).clamp(min=1)
+    return each.mean()
 
 
 def decoded(said: Tensor, side: int) -> tuple[Tensor, Tensor]:
