@@ -1,5 +1,6 @@
 """The nets of papers on lottery tickets: sizes, what may be pruned, and forward passes by hand."""
 
+from functools import cache
 from itertools import pairwise
 from math import ceil
 
@@ -23,6 +24,9 @@ RESNETS = {"cifar-resnet20": 3, "cifar-resnet56": 9}  # n of He et al. 2016, §4
 
 def net(name, **more):
     return build(name, **{"in_chans": 3, "size": 32, "seed": 0} | more)
+
+
+plain = cache(net)  # for looking only
 
 
 def stirred(name):
@@ -75,7 +79,7 @@ def test_each_net_is_tested():
 
 @pytest.mark.parametrize("name", SIZES)
 def test_as_many_parameters_as_published(name):
-    model, ((convolutions, others), millions, exactly) = net(name), SIZES[name]
+    model, ((convolutions, others), millions, exactly) = plain(name), SIZES[name]
     assert sum(weight.numel() for weight in prunable(model).values()) == convolutions
     count = sum(weight.numel() for weight in model.parameters())
     assert count == convolutions + others
@@ -85,7 +89,7 @@ def test_as_many_parameters_as_published(name):
 
 @pytest.mark.parametrize("name", SIZES)
 def test_every_convolution_may_be_pruned_but_what_rules_leave_out(name):
-    model = net(name)
+    model = plain(name)
     layers = [path for path, layer in model.named_modules() if isinstance(layer, nn.Conv2d)]
     weighted = {"cifar-resnet20": 19, "cifar-resnet56": 55, "resnet18-imagenet-stem": 17 + 3}
     assert len(layers) == weighted.get(name, len(VGG.get(name, ())))
@@ -150,7 +154,7 @@ def test_resnet18_with_the_imagenet_stem_is_timms_own():
 
 @pytest.mark.parametrize("name", SIZES)
 def test_no_branch_starts_at_zero_and_spreads_are_the_papers(name):
-    model = net(name)
+    model = plain(name)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     assert all(norm.weight.eq(1).all() and norm.momentum == MOMENTUM for norm in norms)
     for layer in (module for module in model.modules() if isinstance(module, nn.Conv2d)):
@@ -162,7 +166,7 @@ def test_no_branch_starts_at_zero_and_spreads_are_the_papers(name):
 
 @pytest.mark.parametrize("name", SIZES)
 def test_the_last_grid_of_16_to_64_pixels(name):
-    model = net(name)
+    model = plain(name)
     for size in (16, 28, 32, 64):
         side = {"cifar": size / 4, "vgg16": size // 16, "vgg19": size // 16}
         assert grid(model, 3, size) == side.get(name.split("-")[0], ceil(size / 32))
@@ -172,7 +176,7 @@ def test_the_last_grid_of_16_to_64_pixels(name):
 
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("width", [1 / 8, 3 / 8, 1 / 2])
-def test_widths_that_are_no_powers_of_two_build(name, width):
+def test_narrow_nets_build(name, width):
     model = net(name, width=width)
     first = model.get_parameter(next(iter(prunable(model)))).shape[0]
     assert first == max(8, round((16 if name in RESNETS else 64) * width / 8) * 8)

@@ -6,6 +6,7 @@ The public names are imported on first use, so that `import lotterybench` stays 
     write_shards    manifests → a folder that `datasets.load_dataset` reads
     run_track       a track's runs that have no result yet → results files
     fidelity        results → how well each subset ranks the configurations
+    load_ticket     a study's ticket → masks, weights, and the network with them
     verify          a file or folder → every problem found
     render          results → the leaderboard site
 """
@@ -16,12 +17,21 @@ from typing import Any
 _PUBLIC = {
     "build_subset": "lotterybench.build:build_subset",
     "fidelity": "lotterybench.score:score_track",
+    "load_ticket": "lotterybench.tickets:load_ticket",
     "render": "lotterybench.publication:render_site",
     "run_track": "lotterybench.run:run_track",
     "verify": "lotterybench.verification:verify",
     "write_shards": "lotterybench.shards:write_shards",
 }
-__all__ = ["build_subset", "fidelity", "render", "run_track", "verify", "write_shards"]
+__all__ = [
+    "build_subset",
+    "fidelity",
+    "load_ticket",
+    "render",
+    "run_track",
+    "verify",
+    "write_shards",
+]
 
 
 def __getattr__(name: str) -> Any:

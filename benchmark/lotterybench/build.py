@@ -177,7 +177,8 @@ def _shown(how: Selector, stored: Stored | ChoosePool | None) -> SelectedWith:
         signals=of.digest,
         proxy=of.proxy,
         proxy_seeds=of.seeds,
-        proxy_folds=of.folds or 3,  # without folds the default, which leaves no trace
+        # of a proxy that reads no labels the default, which leaves no trace
+        proxy_folds=of.folds if of.proxy.labels else 3,
         labels=how.labels or of.proxy.labels,
     )
 

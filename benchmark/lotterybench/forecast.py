@@ -158,9 +158,9 @@ def _pace(run: Run, device: str, conduct: Conduct) -> Pace:
         made = method[run.configuration.method](task, **run.config)
         views, step = 0, 0.0
         if not isinstance(made, Trained):
-            clock = _Clock(task.device)
+            clock = Clock(task.device)
             engine = replace(engine_of(run, device, conduct), checkpoint=None, observers=(clock,))
-            with suppress(_Enough, Diverged):
+            with suppress(Enough, Diverged):
                 train(task, made, engine)
             views, step = made.views, clock.per_row() / made.views
         encode, size = _encoding(made.encoder, task.data.shape, task.device)
@@ -173,11 +173,11 @@ def _pace(run: Run, device: str, conduct: Conduct) -> Pace:
         torch.set_num_threads(threads)
 
 
-class _Enough(Exception):
+class Enough(Exception):
     """The calibration has seen enough."""
 
 
-class _Clock(Observer):
+class Clock(Observer):
     """An observer that times batches and ends the training after `SECONDS`."""
 
     def __init__(self, device: torch.device) -> None:
@@ -186,11 +186,12 @@ class _Clock(Observer):
         self.rows: list[int] = [0]
 
     def batch(self, epoch: int, rows: Tensor, outputs: Tensor | None) -> None:
+        """Note the moment; raise `Enough` once there was enough."""
         _wait(self.device)
         self.moments.append(time.perf_counter())
         self.rows.append(self.rows[-1] + len(rows))
         if len(self.moments) > 3 and self.moments[-1] - self.moments[1] > SECONDS:
-            raise _Enough
+            raise Enough
 
     def per_row(self) -> float:
         """Return the seconds of a row, without the first batch if there is another."""

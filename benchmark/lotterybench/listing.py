@@ -7,11 +7,11 @@ from lotterybench.manifests import bases, find_base, find_manifest, find_record,
 from lotterybench.methods import method
 from lotterybench.methods.base.recipe import recipe
 from lotterybench.paths import published_folder, reference_results
-from lotterybench.published import study
+from lotterybench.published import study as published_study
 from lotterybench.recordings import recorded_sets
 from lotterybench.records import Base, Subset
 from lotterybench.selection import selector
-from lotterybench.tracks import track
+from lotterybench.tracks import study, track
 
 Rows = list[dict[str, Any]]
 
@@ -129,6 +129,20 @@ def _tracks() -> Rows:
     ]
 
 
+def _studies() -> Rows:
+    return [
+        {
+            "study": name,
+            "kind": study[name].kind,
+            "version": study[name].version,
+            "base": study[name].base,
+            "seeds": study[name].seeds,
+            "title": study[name].title,
+        }
+        for name in study
+    ]
+
+
 def _published() -> Rows:
     return [
         {
@@ -143,7 +157,7 @@ def _published() -> Rows:
             "resampled": f"{one.units} {one.resampled}" if one.interval else None,
             "flags": ", ".join(one.flags),
         }
-        for one in study(published_folder(reference_results())).comparisons
+        for one in published_study(published_folder(reference_results())).comparisons
     ]
 
 
@@ -158,5 +172,6 @@ LISTS: dict[str, Callable[[], Rows]] = {
     "signals": _signals,
     "methods": _methods,
     "tracks": _tracks,
+    "studies": _studies,
     "published": _published,
 }

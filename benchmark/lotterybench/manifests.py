@@ -199,10 +199,11 @@ def save_manifest(subset: Subset, columns: Columns | None, root: Path) -> Path:
         buffer = io.BytesIO()
         table = pa.table({name: np.asarray(values) for name, values in columns.items()})
         # Bytes of equal weight side by side: half the size of a dictionary of unique numbers.
+        # What is yes or no is bits already.
+        numbers = [name for name in columns if np.asarray(columns[name]).dtype != bool]
         pq.write_table(
             table, buffer, compression="zstd", write_statistics=False, store_schema=False,
-            use_dictionary=False,
-            column_encoding=dict.fromkeys(table.column_names, "BYTE_STREAM_SPLIT"),
+            use_dictionary=False, column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT"),
         )  # fmt: skip
         write_whole(positions_file(file), buffer.getvalue())
     write_whole(file, subset.pretty())

@@ -139,6 +139,11 @@ def stages_folder(results: Path) -> Path:
     return results / "stages"
 
 
+def study_subsets(results: Path) -> Path:
+    """Return the folder of the subsets that a study chose, inside its results folder."""
+    return results / "subsets"
+
+
 def encoders_folder(results: Path) -> Path:
     """Return where trained encoders are kept, inside a track's results folder."""
     return results / "encoders"

@@ -225,7 +225,14 @@ def check_base(recorded: Recorded, base: Base) -> None:
 
 
 def _labels(sets: Iterable[Recorded]) -> list[str]:
-    return [f"{one.digest[:16]} ({one.proxy.label()}, {len(one.seeds)} seeds)" for one in sets]
+    return [f"{one.digest[:16]} ({_label(one)})" for one in sets]
+
+
+def _label(of: Recorded) -> str:
+    """Return a proxy in a few words; of an arm of a study, with its name."""
+    config = of.proxy.config
+    arm = f"{config['arm']} of {config['study']}, " if "arm" in config else ""
+    return f"{arm}{of.proxy.label()}, {len(of.seeds)} seeds"
 
 
 def _epochs(folder: Path, recording: Recording, name: str) -> NDArray[Any]:

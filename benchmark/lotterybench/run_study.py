@@ -36,7 +36,8 @@ def planned_stages(study: Study, seeds: int | None = None) -> list[Stage]:
     if seeds is not None and seeds < 1:
         raise BadRequest(f"{seeds} seeds were asked for; at least 1 is needed")
     base, _ = find_base(study.base)
-    return planner[study.kind](study, base, seeds)
+    stages: list[Stage] = planner[study.kind](study, base, seeds)
+    return stages
 
 
 def run_study(
@@ -47,8 +48,11 @@ def run_study(
 
     May be interrupted in any way and repeated: a training goes on from its last checkpoint, of
     which one is written about every `every` seconds, and ends with the same bytes on a CPU.
+    PrAC sets are saved as manifests in `subsets/` there, each once its round is done.
     Raises `Busy` if another process is at work there.
     """
+    from lotterybench.kinds.tickets.exported import export  # it imports torch
+
     base, _ = find_base(study.base)
     stages = planned_stages(study, seeds)
     folder = out / study.name
@@ -59,12 +63,15 @@ def run_study(
         for split in SPLITS:  # so that workers find the decoded base in the cache
             images(study.base, split)
         terms = Terms(study, base.digest, root, choose_device(device), every)
+        waiting = {stage.key for stage in left}
+        for stage in stages:
+            if stage.key not in waiting:
+                export(study, stage, folder)
         statuses: dict[str, int] = {}
-        ended = (
-            event for event in carry_out_stages(stages, terms, jobs) if event.done is not None
-        )
+        ended = (event for event in carry_out_stages(stages, terms, jobs) if event.done is not None)
         for event in bar(ended, len(left), f"running {study.name}"):
             assert event.done is not None
+            export(study, event.stage, folder)
             status = event.done.finding.status
             statuses[status] = statuses.get(status, 0) + 1
         gather(stages, folder)

@@ -26,7 +26,7 @@ EPOCHS = {
     "online_correct": "the label has the largest logit, online (yes or no)",
 }
 
-# One value or vector per sample, float16.
+# One value or vector per sample, float16 but for counts.
 SAMPLES = {
     "embedding": "(N, d) features of the network trained on all samples with the first seed",
     "probabilities": "(N, C) what that same network says",
@@ -37,6 +37,11 @@ SAMPLES = {
     "split_embedding": "(N, d) features of one network trained without the validation samples",
     "split_probabilities": "(N, C) what that network says",
     "validation": "(N,) the sample is one of those held out from that network (yes or no)",
+    "prac_forgotten": "(N, rounds) int16: how often a PrAC arm's training forgot the sample in "
+    "each round; 32,767 if it was never right, −1 if it was not trained on, −1 − t if all that was "
+    "written down is that it is at most t times",
+    "prac_changed": "(N, rounds) int8: pruning changed the class predicted after the round (1) or "
+    "not (0); −1 throughout if the arm compared no predictions",
 }
 
 # One array per configuration of a choose pool (`lotterybench.choose_pool`), of networks that were

@@ -12,6 +12,7 @@ from lotterybench.cli.options import Json, Out, budget_of, settings_of
 from lotterybench.cli.output import draw, emit, exact_row, fidelity_row, notes, order_row
 from lotterybench.cli.run import run
 from lotterybench.cli.signals import signals
+from lotterybench.cli.study import tell
 from lotterybench.cli.suite import draw_suite
 from lotterybench.errors import BadRequest, LotteryBenchError
 from lotterybench.progress import shown_by
@@ -67,7 +68,10 @@ def demo(
 @app.command("list")
 def list_things(
     what: Annotated[
-        str, typer.Argument(help="bases, subsets, selectors, signals, methods, tracks or published")
+        str,
+        typer.Argument(
+            help="bases, subsets, selectors, signals, methods, tracks, studies or published"
+        ),
     ],
     show: Annotated[str | None, typer.Option(help="One method's frozen recipe.")] = None,
     as_json: Json = False,
@@ -193,8 +197,12 @@ def score(
     """Say how well each subset ranks the configurations of a track."""
     from lotterybench.paths import reference_results
     from lotterybench.score import exact_report, score_track
-    from lotterybench.tracks import find_track
+    from lotterybench.tracks import find_study, find_track
 
+    study = find_study(track)
+    if study is not None:
+        tell(study, (results or reference_results()) / study.name, as_json)
+        return
     entry = find_track(track)
     if entry.kind == "exact":
         report = exact_report((results or reference_results()) / entry.name)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lotterybench.cli.options import Json, Out, precision_of, settings_of
-from lotterybench.cli.output import emit
+from lotterybench.cli.study import carry_on, emit_outlook
 from lotterybench.errors import BadRequest, LotteryBenchError
 
 if TYPE_CHECKING:
-    from lotterybench.forecast import Outlook
     from lotterybench.trials import Track
 
 
@@ -80,8 +78,21 @@ def run(
     from lotterybench.candidates import beside, is_own, standings
     from lotterybench.kinds import Conduct
     from lotterybench.run import plan, run_track
-    from lotterybench.tracks import find_track
+    from lotterybench.tracks import find_study, find_track
 
+    study = find_study(track)
+    if study is not None:
+        others = (
+            subset, full, method, settings, pilot, not null, classes, executor, ray_address,
+            time_limit, memory_limit, save_encoder, precision, compiled, shards,
+        )  # fmt: skip
+        if any(others):
+            raise BadRequest(
+                f"{study.name} is a study of tickets; of it only --plan, --seeds, --device, "
+                "--jobs, --json and --out may be given"
+            )
+        carry_on(study, out, seeds, device, jobs, plan_only, as_json)
+        return
     pool = whole = find_track(track)
     if pilot:
         if subset or full or method or plan_only or seeds or classes:
@@ -150,16 +161,3 @@ def emit_pilot(track: Track, out: Path, device: str, jobs: int | None, as_json: 
         f"a perfect proxy would be called faithful {found.power:.0%} of the time, "
         f"a ticket {found.ticket:.0%}"
     )
-
-
-def emit_outlook(rows: list[Outlook], as_json: bool) -> None:
-    """Print what is left of each arm, and of all."""
-    images, seconds = sum(row.images for row in rows), sum(row.seconds for row in rows)
-    runs, done = sum(row.runs for row in rows), sum(row.done for row in rows)
-    table = [row._asdict() for row in rows]
-    table.append({"arm": "all", "runs": runs, "done": done, "images": images, "seconds": seconds})
-    if not as_json:
-        for line in table:
-            line["time"] = str(timedelta(seconds=round(line.pop("seconds"))))
-            line["images"] = f"{line['images']:,}"
-    emit(table, as_json)

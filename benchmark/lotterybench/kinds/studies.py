@@ -11,3 +11,5 @@ Planner = Callable[..., list[Stage]]
 
 planner: Registry[Any] = Registry("kind of study")
 planner.lazy("tickets", at="lotterybench.kinds.tickets:stages_of")
+planner.lazy("transfer", at="lotterybench.kinds.transfer:stages_of")
+planner.lazy("pretrained", at="lotterybench.kinds.pretrained:stages_of")

@@ -65,10 +65,10 @@ def carry_out(
 ) -> Iterator[Begun[Piece] | Finished[Piece, Found]]:
     """Do pieces in their order, as many at a time as there are processes; tell of each.
 
-    A `Queue` may hold pieces back until others are finished. `work` is a function of a module, or a `partial` of one, so that it can be sent. Closing the
-    iterator ends the processes at once. Raises what `work` raises: a `LotteryBenchError` or an
-    `OSError` as it is, anything else as a `RuntimeError` with its traceback. Raises
-    `LotteryBenchError` if a process is killed.
+    A `Queue` may hold pieces back until others are finished. `work` is a function of a module, or
+    a `partial` of one, so that it can be sent. Closing the iterator ends the processes at once.
+    Raises what `work` raises: a `LotteryBenchError` or an `OSError` as it is, anything else as a
+    `RuntimeError` with its traceback. Raises `LotteryBenchError` if a process is killed.
     """
     queue = pieces if isinstance(pieces, Queue) else Queue(pieces)
     team = [_start(work) for _ in range(min(workers(jobs), len(queue)))]

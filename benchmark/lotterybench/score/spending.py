@@ -45,7 +45,7 @@ def selection_cost(subset: Subset, rows: int) -> int | None:
         return shown.images or None
     if shown.proxy is None:
         return 0
-    passes = shown.proxy_folds if shown.proxy.labels else 1
+    passes = max(1, shown.proxy_folds) if shown.proxy.labels else 1
     return shown.proxy.epochs * rows * len(shown.proxy_seeds) * passes
 
 

@@ -67,7 +67,9 @@ def finding_of(stage: Stage, root: Path) -> Finding | None:
     return done.finding if done else None
 
 
-def seal(study: Study, base_digest: str, stage: Stage, here: Here, made: Made, seconds: float) -> Done:
+def seal(
+    study: Study, base_digest: str, stage: Stage, here: Here, made: Made, seconds: float
+) -> Done:
     """Write a stage's record, last and by rename, and return it; a half-done training goes."""
     here.checkpoint.unlink(missing_ok=True)
     finding = Finding(

@@ -21,7 +21,8 @@ class Stage:
     """One stage: `does` names the function, `settings` are all that it depends on besides needs.
 
     `settings` are JSON; `needs` are stages by the role they play. `arm`, `of` and `seed` are what
-    its finding is called; they are in the key as well, so that no two stages share noise.
+    its finding is called; they are in the key as well, so that no two stages share noise. `images`
+    is how many images it trains on at most; it is for forecasts and in no key.
     """
 
     does: str
@@ -30,6 +31,7 @@ class Stage:
     settings: dict[str, Any]
     needs: dict[str, Stage] = field(default_factory=dict)
     of: dict[str, Setting] = field(default_factory=dict)
+    images: int = 0
 
     @cached_property
     def key(self) -> str:
@@ -39,7 +41,9 @@ class Stage:
 
     def __str__(self) -> str:
         where = ", ".join(f"{name} {value}" for name, value in self.of.items())
-        return f"{self.does} of {self.arm}" + (f", {where}" if where else "") + f", seed {self.seed}"
+        return (
+            f"{self.does} of {self.arm}" + (f", {where}" if where else "") + f", seed {self.seed}"
+        )
 
 
 @dataclass(frozen=True)
@@ -70,3 +74,14 @@ _KINDS = "lotterybench.kinds"
 work.lazy("round", at=f"{_KINDS}.tickets.rounds:round_of")
 work.lazy("ticket", at=f"{_KINDS}.tickets.evaluated:ticket_of")
 work.lazy("baseline", at=f"{_KINDS}.tickets.evaluated:baseline_of")
+work.lazy("set-overlap", at=f"{_KINDS}.tickets.overlaps:set_overlap_of")
+work.lazy("transfer-source", at=f"{_KINDS}.transfer.rounds:round_of")
+work.lazy("transfer", at=f"{_KINDS}.transfer.targets:transfer_of")
+work.lazy("transfer-control", at=f"{_KINDS}.transfer.targets:control_of")
+work.lazy("transfer-overlap", at=f"{_KINDS}.transfer.targets:overlap_of")
+work.lazy("pretraining", at=f"{_KINDS}.pretrained.pretraining:pretraining_of")
+work.lazy("pretask-round", at=f"{_KINDS}.pretrained.pretraining:pretask_round_of")
+work.lazy("scenes", at=f"{_KINDS}.pretrained.scenes:scenes_of")
+work.lazy("downstream-round", at=f"{_KINDS}.pretrained.downstream:downstream_round_of")
+work.lazy("downstream", at=f"{_KINDS}.pretrained.downstream:downstream_of")
+work.lazy("mask-overlap", at=f"{_KINDS}.pretrained.overlaps:mask_overlap_of")

@@ -62,7 +62,10 @@ def _held(module: nn.Module) -> dict[str, Tensor]:
 
 def state_of(learner: Learner) -> State:
     """Return a copy of a learner's tensors on the CPU."""
-    return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors_of(learner).items()}
+    return {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in tensors_of(learner).items()
+    }
 
 
 @torch.no_grad()

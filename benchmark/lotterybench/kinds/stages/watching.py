@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lotterybench.kinds.stages.training import HEAD, weights_of
 from lotterybench.methods.base.augment import normalise
 from lotterybench.methods.base.observe import Observer
 from lotterybench.pruning.criteria import magnitude
 from lotterybench.pruning.keeping import keep, keep_in_each
 from lotterybench.pruning.masks import Masks, unpacked_like
 from lotterybench.pruning.overlap import distance
-from lotterybench.kinds.stages.training import HEAD, weights_of
 from lotterybench.studies import Pruning
 
 LOOK = 512  # images at a time that only go forward
@@ -19,9 +19,7 @@ NEVER = 2**15 - 1  # how often a sample that was never right counts as forgotten
 
 
 @torch.no_grad()
-def predictions(
-    encoder: nn.Module, classifier: nn.Module, images: Tensor, rows: Tensor
-) -> Tensor:
+def predictions(encoder: nn.Module, classifier: nn.Module, images: Tensor, rows: Tensor) -> Tensor:
     """Return the classes predicted for `rows` of images uint8 (N, C, H, W), int64 (n,).
 
     The modules are in evaluation mode; nothing is augmented.
@@ -162,7 +160,13 @@ class Settling(Observer):
     """
 
     def __init__(
-        self, masks: Masks, pruning: Pruning, level: int, settled: float, patience: int, warm_up: int
+        self,
+        masks: Masks,
+        pruning: Pruning,
+        level: int,
+        settled: float,
+        patience: int,
+        warm_up: int,
     ) -> None:
         self.masks, self.pruning, self.density = masks, pruning, pruning.density(level + 1)
         self.settled, self.patience, self.warm_up = settled, patience, warm_up

@@ -6,8 +6,14 @@ import torch
 from safetensors.torch import save
 
 from lotterybench.kinds.stages import Here, Made, Stage
-from lotterybench.kinds.stages.training import learner_of, put, state_of, train_under, weights_of
-from lotterybench.kinds.stages.training import steps_of
+from lotterybench.kinds.stages.training import (
+    learner_of,
+    put,
+    state_of,
+    steps_of,
+    train_under,
+    weights_of,
+)
 from lotterybench.kinds.stages.watching import Best
 from lotterybench.kinds.tickets.rounds import tested
 from lotterybench.kinds.tickets.setting import Setting
@@ -89,9 +95,7 @@ def evaluated(setting: Setting, learner: Learner, masks: Masks) -> Made:
     recipe, task = setting.recipe, setting.task(setting.split.train)
     masks.apply(weights_of(learner.encoder, setting.pruning))
     best = Best(*setting.train, setting.rows(setting.split.validation))
-    trained = train_under(
-        task, learner, masks, setting.pruning, setting.here, observers=[best]
-    )
+    trained = train_under(task, learner, masks, setting.pruning, setting.here, observers=[best])
     masks.save(setting.here.folder / "masks.safetensors")
     metrics = {
         "kept": masks.remaining, "density": 1 - masks.sparsity, "validation": best.accuracy,

@@ -58,7 +58,9 @@ def round_of(stage: Stage, here: Here) -> Made:
     rewind = min(pruning.rewind, recipe.epochs)
     best = Best(*setting.train, setting.rows(setting.split.validation))
     memory = Memory(setting.train[1], max(1, recipe.epochs // EARLY))
-    settling = Settling(masks, pruning, number, arm.settled, stage.settings["patience"], recipe.warm_up)
+    settling = Settling(
+        masks, pruning, number, arm.settled, stage.settings["patience"], recipe.warm_up
+    )
     capture = Capture(rewind)
     observers = [best, memory, capture, *([settling] if arm.stops else [])]
     before = state_of(learner)
@@ -191,10 +193,8 @@ def _says(setting: Setting, learner: Learner, state: State, rows: Tensor) -> Ten
     return predictions(learner.encoder, learner.classifier, setting.train[0], rows)
 
 
-def tested(
-    setting: Setting, learner: Learner, best: State, final: State
-) -> dict[str, float]:
-    """Return the test accuracies at the best epoch and at the last; the learner ends at the last."""
+def tested(setting: Setting, learner: Learner, best: State, final: State) -> dict[str, float]:
+    """Return test accuracies at the best epoch and the last; the learner is left as at the last."""
     images, labels = setting.test
     rows = torch.arange(len(labels), device=labels.device)
     found = {}

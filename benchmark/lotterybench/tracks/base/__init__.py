@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lotterybench.errors import UnknownName
 from lotterybench.registry import Registry
-from lotterybench.studies import Study
+from lotterybench.studies import Study, read_study
 from lotterybench.trials import Configuration, Setting, Track
 
 track: Registry[Track] = Registry("track")
@@ -19,6 +19,14 @@ def find_track(name: str) -> Track:
     if not file.is_file():
         raise UnknownName(f"there is no track file {name}")
     return Track.read(file.read_bytes(), name)
+
+
+def find_study(name: str) -> Study | None:
+    """Return a registered study, or the one in a `.json` file; None for what is no study."""
+    if not name.endswith(".json"):
+        return study[name] if name in study else None
+    file = Path(name)
+    return read_study(file.read_bytes(), name) if file.is_file() else None
 
 
 def grid(

@@ -1,7 +1,7 @@
 """The nets that papers on lottery tickets train on CIFAR and Tiny-ImageNet, with the papers' stems.
 
-PrAC (Zhang et al. 2021), One Ticket (Morcos et al. 2019) and CV-LTH (Chen et al. 2021), as in the
-code of the first, of the second's replication and of the third. Its ResNet-50 is `resnet50`.
+After the code of PrAC (Zhang et al. 2021) and of a replication of One Ticket (Morcos et al. 2019).
+CV-LTH (Chen et al. 2021) trains a ResNet-50 there, with the stem of `named`'s.
 """
 
 from collections.abc import Callable
@@ -64,34 +64,35 @@ def _vgg(depths: tuple[int, ...], in_chans: int, size: int, width: float) -> nn.
     return VGG(in_chans, depths, tuple(scaled(channels, width) for channels in VGG_CHANNELS))
 
 
-def _resnet(in_chans: int, depths: tuple[int, ...], first: int) -> Any:
+def _resnet(stem: nn.Conv2d, depths: tuple[int, ...]) -> Any:
     """timm's stem has 64 channels at any width, hence it and the first block are remade."""
-    channels = tuple(first * 2**stage for stage in range(len(depths)))
+    first = stem.out_channels
+    block: Any = BasicBlock  # timm's annotation asks for an instance
     model: Any = ResNet(
-        BasicBlock,
+        block,
         depths,
         num_classes=0,
-        in_chans=in_chans,
-        channels=channels,
-        zero_init_last=False,
+        in_chans=stem.in_channels,
+        channels=tuple(first * 2**stage for stage in range(len(depths))),
+        zero_init_last=False,  # as in the papers' code
     )
-    model.conv1 = nn.Conv2d(in_chans, first, 7, stride=2, padding=3, bias=False)
-    model.bn1 = nn.BatchNorm2d(first)
-    model.layer1[0] = BasicBlock(first, first)
+    model.conv1, model.bn1 = stem, nn.BatchNorm2d(first)
+    model.layer1[0] = block(first, first)
     model.init_weights(zero_init_last=False)
     return model
 
 
 def _resnet18(in_chans: int, size: int, width: float) -> nn.Module:
     """He et al. 2016, table 1: a stem of 7 × 7 and a max pooling leave a quarter of the side."""
-    return cast(nn.Module, _resnet(in_chans, (2, 2, 2, 2), scaled(64, width)))
+    stem = nn.Conv2d(in_chans, scaled(64, width), 7, stride=2, padding=3, bias=False)
+    return cast(nn.Module, _resnet(stem, (2, 2, 2, 2)))
 
 
 def _cifar_resnet(depth: int, in_chans: int, size: int, width: float) -> nn.Module:
     """He et al. 2016, §4.2, with n = `depth`; weights start by the fan in, as in PrAC's code."""
     first = scaled(16, width)
-    model = _resnet(in_chans, (depth,) * 3, first)
-    model.conv1 = nn.Conv2d(in_chans, first, 3, padding=1, bias=False)
+    stem = nn.Conv2d(in_chans, first, 3, padding=1, bias=False)
+    model = _resnet(stem, (depth,) * 3)
     model.maxpool = nn.Identity()
     model.layer2[0].downsample = PaddedShortcut(first)
     model.layer3[0].downsample = PaddedShortcut(2 * first)

@@ -83,7 +83,9 @@ FITS = {
         ),
     ),
     "repvit-m0-9": Fit("repvit_m0_9", whole=("stem.conv1.c", "stem.conv2.c")),
-    "resnet50": Fit("resnet50", "conv1", dropped=("maxpool",)),
+    "resnet50": Fit(
+        "resnet50", "conv1", dropped=("maxpool",), settings={"zero_init_last": False}
+    ),
     "starnet-s1": Fit("starnet_s1", whole=("stem.0.conv", "stages.0.0.conv")),
     "xcit-nano": Fit("xcit_nano_12_p8_224", whole=("patch_embed.proj.0.0",)),
 }
@@ -117,7 +119,9 @@ def _resnet18(in_chans: int, size: int, width: float) -> nn.Module:
     """timm's stem has 64 channels at any width, hence the first block is remade with it."""
     first = scaled(64, width)
     channels = (first, 2 * first, 4 * first, 8 * first)
-    model: Any = timm.create_model("resnet18", num_classes=0, in_chans=in_chans, channels=channels)
+    model: Any = timm.create_model(
+        "resnet18", num_classes=0, in_chans=in_chans, channels=channels, zero_init_last=False
+    )
     model.conv1 = nn.Conv2d(in_chans, first, 3, padding=1, bias=False)
     model.bn1 = nn.BatchNorm2d(first)
     model.maxpool = nn.Identity()

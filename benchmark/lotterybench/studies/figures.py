@@ -1,0 +1,30 @@
+"""Figures over replicates, as reports of studies print them."""
+
+from lotterybench.records import Record
+
+
+class Figure(Record):
+    """A mean over `n` replicates: their sd, and the two-sided 95 % t interval of the mean.
+
+    Undefined are, with fewer than two replicates, `sd` and both bounds.
+    """
+
+    value: float
+    n: int
+    sd: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.2f} (n {self.n})"
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+class Gap(Record):
+    """A difference of two means: two-sided 95 % bounds, and the one-sided 95 % `lower` bound."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    lower: float | None = None
