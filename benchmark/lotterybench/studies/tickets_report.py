@@ -15,6 +15,7 @@ class TicketRow(Record):
     """
 
     arm: str
+    pruned: Literal["in rounds", "at the start"] = "in rounds"
     recipe: str
     level: int
     control: str = ""

@@ -50,8 +50,9 @@ def report_of(study: TicketStudy, findings: Sequence[Finding]) -> TicketsReport:
 
 
 class Place(NamedTuple):
-    """What replicates of a row share."""
+    """What replicates of a row share: `stage` tells an arm from a baseline of its name."""
 
+    stage: str
     arm: str
     recipe: str
     level: int
@@ -60,7 +61,8 @@ class Place(NamedTuple):
 
 def _place(one: Finding) -> Place:
     of = one.of
-    return Place(one.arm, str(of["recipe"]), int(of["level"]), str(of.get("control", "")))
+    control = str(of.get("control", ""))
+    return Place(one.stage, one.arm, str(of["recipe"]), int(of["level"]), control)
 
 
 def _grouped(findings: Iterable[Finding]) -> dict[Place, list[Finding]]:
@@ -87,14 +89,15 @@ def _tickets(study: TicketStudy, findings: Sequence[Finding]) -> list[TicketRow]
     rows = []
     for place, group in groups.items():
         to_imp, to_stopped = (
-            _gap(group, groups.get(Place(reference, place.recipe, place.level), []))
+            _gap(group, groups.get(Place("ticket", reference, place.recipe, place.level), []))
             for reference in _references(study, place.recipe)
         )
         lowers = [gap.lower for gap in (to_imp, to_stopped) if gap is not None]
         bounds = [lower for lower in lowers if lower is not None]
         rows.append(
             TicketRow(
-                arm=place.arm, recipe=place.recipe, level=place.level, control=place.control,
+                arm=place.arm, pruned="in rounds" if place.stage == "ticket" else "at the start",
+                recipe=place.recipe, level=place.level, control=place.control,
                 sparsity=1 - group[0].metrics["density"], accuracy=metric(group, "test"),
                 to_imp=to_imp, to_stopped=to_stopped,
                 non_inferior=min(bounds) > -study.margin if len(bounds) == 2 else None,
@@ -151,7 +154,7 @@ def _savings(
     spent = {arm.name: _spent(study, rounds, arm.name) for arm in study.arms}
     quotable = {
         row.arm: bool(row.non_inferior) for row in tickets
-        if row.level == study.at and not row.control
+        if row.level == study.at and not row.control and row.pruned == "in rounds"
     }  # fmt: skip
     rows = []
     for arm in study.arms:
