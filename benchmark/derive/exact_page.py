@@ -4,8 +4,10 @@ lotterybench score digits-exact --json > reference_results/digits-exact/report.j
 python benchmark/derive/exact_page.py
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+from page_tables import table
 
 from lotterybench.enumerations import ExactCount, ExactReport
 from lotterybench.estimates import Estimate, Frontier
@@ -237,12 +239,6 @@ def decision_table(found: Frontier) -> str:
         for c in sorted(found.choices, key=lambda c: c.spend)
     ]
     return table(["choice", "spend", "points lost"], rows)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a Markdown table, the first column to the left."""
-    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def estimate(shown: Estimate | None) -> str:

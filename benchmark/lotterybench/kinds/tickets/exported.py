@@ -78,7 +78,7 @@ class Round:
 
     @property
     def carried(self) -> bool:
-        """Whether the round found fewer than two samples, so that its own went on (`rounds.py`)."""
+        """Whether the round found fewer than two samples, so that its own went on."""
         easy = self.found.cet & (self.found.forgotten <= self.arm.threshold)
         return bool(self.found.cet.any() if self.arm.parts == "cep" else easy.any())
 

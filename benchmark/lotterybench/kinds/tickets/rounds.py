@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
-from torch import Tensor
 
 from lotterybench.kinds.stages import Here, Made, Stage
 from lotterybench.kinds.stages.artefact import DONE
@@ -26,9 +25,9 @@ from lotterybench.kinds.stages.watching import (
     Memory,
     Settling,
     accuracy,
-    predictions,
 )
-from lotterybench.kinds.tickets.sets import PracSet, changed, hard, load_set, save_set, union
+from lotterybench.kinds.tickets.choosing import Trainings, next_set
+from lotterybench.kinds.tickets.sets import load_set, save_set
 from lotterybench.kinds.tickets.setting import Setting
 from lotterybench.methods import Learner
 from lotterybench.methods.base.shape import stream
@@ -79,14 +78,13 @@ def round_of(stage: Stage, here: Here) -> Made:
     }  # fmt: skip
     looked = best.images
     if arm.data == "prac":
-        found, seen = _next_set(setting, arm, learner, memory, best, final, following, positions)
+        trainings = Trainings(learner, best.kept, final, following)
+        found, seen = next_set(setting, arm, trainings, memory, positions)
         save_set(found, here.folder / "set.safetensors")
         metrics |= {
             "set": len(found.positions), "cet": int(found.cet.sum()), "cep": int(found.cep.sum()),
         }  # fmt: skip
         looked += seen
-        if number == 0:
-            write_whole(here.folder / "best.safetensors", save(best.kept))
     if arm.data in ("el2n", "forgetting") and number == 0:
         scores = {"el2n": memory.wrong.cpu(), "forgetting": memory.counts().cpu()}
         write_whole(here.folder / "scores.safetensors", save(scores))
@@ -149,48 +147,6 @@ def pruned(setting: Setting, learner: Learner, masks: Masks, level: int) -> Mask
     choose = keep_in_each if setting.pruning.in_each else keep
     scores = magnitude(weights_of(learner.encoder, setting.pruning))
     return choose(scores, setting.pruning.density(level), within=masks)
-
-
-def _next_set(
-    setting: Setting, arm: Arm, learner: Learner, memory: Memory, best: Best, final: State,
-    following: Masks, positions: NDArray[np.int64],
-) -> tuple[PracSet, int]:  # fmt: skip
-    """Return CET ∪ CEP of a round, and how many images went through a network for it.
-
-    A set of fewer than two samples could not be trained on: the round's own goes on in its place.
-    """
-    everything, counts = setting.rows(setting.split.train), memory.counts()
-    none = everything[:0]
-    cet = hard(counts, setting.rows(positions), arm.threshold) if arm.parts != "cep" else none
-    cep, looked = none, 0
-    if arm.parts != "cet":
-        pair = _pair(setting, arm, best, final, following)
-        if pair is not None:
-            dense, sparse = (_says(setting, learner, state, everything) for state in pair)
-            cep, looked = changed(dense, sparse, everything), 2 * len(everything)
-    found = union(cet, cep, counts)
-    if len(found.positions) >= 2:
-        return found, looked
-    kept = setting.rows(positions)
-    return union(kept, none, counts), looked
-
-
-def _pair(
-    setting: Setting, arm: Arm, best: Best, final: State, following: Masks
-) -> tuple[State, State] | None:
-    """Return the dense and the sparse network whose predictions are compared; None if not yet."""
-    if arm.pair == "just-pruned":
-        return final, masked(final, following)
-    if "first" not in setting.here.needs:
-        return None
-    return load_file(setting.here.needs["first"] / "best.safetensors"), best.kept
-
-
-def _says(setting: Setting, learner: Learner, state: State, rows: Tensor) -> Tensor:
-    put(learner, state)
-    learner.net.eval()
-    assert learner.classifier is not None
-    return predictions(learner.encoder, learner.classifier, setting.train[0], rows)
 
 
 def tested(setting: Setting, learner: Learner, best: State, final: State) -> dict[str, float]:
