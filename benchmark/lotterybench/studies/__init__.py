@@ -6,10 +6,25 @@ from lotterybench.errors import BadRecord
 from lotterybench.studies.base import Finding, Pruning, Recipe, Study
 from lotterybench.studies.pretrained import PretrainedStudy
 from lotterybench.studies.tickets import Arm, TicketStudy
+from lotterybench.studies.transfer import TransferStudy
 
-__all__ = ["Arm", "Finding", "PretrainedStudy", "Pruning", "Recipe", "Study", "TicketStudy", "read_study"]
+__all__ = [
+    "Arm",
+    "Finding",
+    "PretrainedStudy",
+    "Pruning",
+    "Recipe",
+    "Study",
+    "TicketStudy",
+    "TransferStudy",
+    "read_study",
+]
 
-KINDS: dict[str, type[Study]] = {"pretrained": PretrainedStudy, "tickets": TicketStudy}
+KINDS: dict[str, type[Study]] = {
+    "pretrained": PretrainedStudy,
+    "tickets": TicketStudy,
+    "transfer": TransferStudy,
+}
 
 
 def read_study(text: str | bytes, where: str) -> Study | None:

@@ -29,7 +29,7 @@ class Domain(Record):
     base: Slug
     part: Literal["all", "A", "B"] = "all"
     each: int | None = Field(default=None, ge=1)
-    classes: list[str] | None = Field(default=None, min_length=2)
+    classes: tuple[str, ...] | None = Field(default=None, min_length=2)
     labels: Literal["class", "parity", "shuffled"] = "class"
     shuffle: int = 0
 

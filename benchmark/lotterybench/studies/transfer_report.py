@@ -1,19 +1,11 @@
-"""What a transfer study found: differences paired by seed, each with the number of seeds."""
+"""What a transfer study found: in points, differences paired by seed, with the number of seeds."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from lotterybench.records import Record, Sha256, Slug
-
-
-class Paired(Record):
-    """A mean over `n` seeds with a two-sided 95 % t interval, in points; no bounds for one seed."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    n: int
+from lotterybench.studies.figures import Figure
 
 
 class SourceFacts(Record):
@@ -40,10 +32,10 @@ class TransferCell(Record):
     by: str
     level: int
     native: bool = False
-    accuracy: Paired
-    random: Paired | None = None
-    against_random: Paired | None = None
-    against_native: Paired | None = None
+    accuracy: Figure
+    random: Figure | None = None
+    against_random: Figure | None = None
+    against_native: Figure | None = None
     normalised: float | None = None
 
 
@@ -55,8 +47,8 @@ class Pooled(Record):
 
     source: str
     cells: int
-    against_random: Paired | None = None
-    against_native: Paired | None = None
+    against_random: Figure | None = None
+    against_native: Figure | None = None
     normalised: float | None = None
     undefined: int = 0
 
@@ -68,8 +60,8 @@ class Area(Record):
     target: str
     found: str
     by: str
-    accuracy: Paired
-    against_random: Paired | None = None
+    accuracy: Figure
+    against_random: Figure | None = None
 
 
 class Crossing(Record):
@@ -78,8 +70,8 @@ class Crossing(Record):
     found: str
     by: str
     cells: int
-    accuracy: Paired | None = None
-    against_random: Paired | None = None
+    accuracy: Figure | None = None
+    against_random: Figure | None = None
 
 
 class Place(Record):
@@ -115,7 +107,7 @@ class Contrast(Record):
     first: str
     second: str
     cells: int
-    difference: Paired | None = None
+    difference: Figure | None = None
 
 
 class ControlCell(Record):
@@ -129,8 +121,8 @@ class ControlCell(Record):
     by: str
     level: int
     layerwise: bool = False
-    accuracy: Paired
-    native_less: Paired | None = None
+    accuracy: Figure
+    native_less: Figure | None = None
     collapsed: float
     weights: float
 
@@ -147,7 +139,7 @@ class ControlPooled(Record):
     trainings: int
     collapsed: int
     relative: float | None = None
-    native_less: Paired | None = None
+    native_less: Figure | None = None
 
 
 class MaskOverlap(Record):
@@ -158,9 +150,9 @@ class MaskOverlap(Record):
     second: str
     second_found: str
     level: int
-    jaccard: Paired | None = None
+    jaccard: Figure | None = None
     chance: float | None = None
-    normalised: Paired | None = None
+    normalised: Figure | None = None
 
 
 class TransferReport(Record):

@@ -11,8 +11,8 @@ from lotterybench.tracks.base import study
 DIGITS = [
     Domain(name="a", base="digits", part="A", each=20),
     Domain(name="b", base="digits", part="B", each=20),
-    Domain(name="low", base="digits", each=40, classes=list("01234")),
-    Domain(name="high", base="digits", each=40, classes=list("56789")),
+    Domain(name="low", base="digits", each=40, classes=tuple("01234")),
+    Domain(name="high", base="digits", each=40, classes=tuple("56789")),
     Domain(name="parity", base="digits", each=20, labels="parity"),
     Domain(name="shuffled", base="digits", each=20, labels="shuffled"),
     Domain(name="a-half", base="digits", part="A", each=10),
@@ -72,10 +72,10 @@ study.add(
         domains=SIXTEEN,
         recipes={
             "sgd": Recipe(
-                backbone="resnet8", epochs=16, lr=0.1, batch=50, milestones=[10, 14], strength=0.5
+                backbone="resnet8", epochs=15, lr=0.1, batch=125, milestones=[9, 13], strength=0.5
             ),
             "adam": Recipe(
-                backbone="resnet8", epochs=16, lr=3e-3, batch=50, milestones=[10, 14],
+                backbone="resnet8", epochs=15, lr=3e-3, batch=125, milestones=[9, 13],
                 optimiser="adam", strength=0.5,
             ),
         },

@@ -11,7 +11,7 @@ from lotterybench.errors import BadResults
 from lotterybench.ranking.agreement import spearman_rho
 from lotterybench.ranking.base.arrays import Floats
 from lotterybench.ranking.concordance import concordance
-from lotterybench.ranking.paired import normalised_gain
+from lotterybench.ranking.gain import normalised_gain
 from lotterybench.score.studies.transfer_contrasts import contrasts_of
 from lotterybench.score.studies.transfer_controls import control_cells, pooled_controls
 from lotterybench.score.studies.transfer_scores import Key, Scores, paired, pooled

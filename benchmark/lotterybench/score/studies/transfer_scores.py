@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from lotterybench.ranking.paired import mean_of
+import numpy as np
+
+from lotterybench.ranking import replicates
 from lotterybench.studies import Finding
+from lotterybench.studies.figures import Figure
 from lotterybench.studies.transfer import Source, TransferStudy
-from lotterybench.studies.transfer_report import Paired
 
 BySeed = dict[int, float]
 
@@ -79,12 +81,12 @@ class Scores:
         return self.transfers.get(self.native_key(key), {})
 
 
-def paired(first: BySeed, second: BySeed | None = None) -> Paired | None:
+def paired(first: BySeed, second: BySeed | None = None) -> Figure | None:
     """Return the mean over seeds of `first`, or of `first` − `second` where both have the seed."""
     return pooled([(first, second)])
 
 
-def pooled(pairs: Iterable[tuple[BySeed, BySeed | None]]) -> Paired | None:
+def pooled(pairs: Iterable[tuple[BySeed, BySeed | None]]) -> Figure | None:
     """Average the (differences of the) cells within each seed, then over seeds.
 
     A seed counts if every cell has it, so that all seeds are of the same cells.
@@ -100,5 +102,4 @@ def pooled(pairs: Iterable[tuple[BySeed, BySeed | None]]) -> Paired | None:
         / len(sides)
         for seed in sorted(set.intersection(*held))
     ]
-    found = mean_of(values)
-    return None if found is None else Paired(**found._asdict())
+    return Figure(**replicates.mean(np.array(values))._asdict()) if values else None
