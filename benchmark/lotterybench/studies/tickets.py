@@ -46,6 +46,21 @@ class Arm(Record):
         return self
 
 
+class Claim(Record):
+    """A published figure that a study is to meet, committed before the run (protocol §11).
+
+    `what` is the share of the training samples in the set that the main PrAC arm leaves after the
+    round of `level`, or the part of IMP's steps that it saves until the masks of `level`, both in
+    per cent, as is the `tolerance`.
+    """
+
+    what: Literal["set-share", "steps-saved"]
+    level: int = Field(ge=0)
+    published: float
+    tolerance: float = Field(gt=0)
+    source: str
+
+
 class TicketStudy(Study):
     """PrAC against iterative magnitude pruning on all samples, and on as many of other kinds.
 
@@ -53,7 +68,7 @@ class TicketStudy(Study):
     training split that is held out, at random and the same for all arms. `evaluated` are the levels
     whose tickets are trained on all samples. `baselines` are pruned once, before training.
     `patience` is the number of settled epochs that ends a round. `at` is the level that savings
-    are quoted at, by non-inferiority within `margin` points.
+    are quoted at, by non-inferiority within `margin` points. `claims` are published figures.
     """
 
     kind: Literal["tickets"]
@@ -68,6 +83,7 @@ class TicketStudy(Study):
     split: Literal["random", "last"] = "random"
     patience: int = Field(default=5, ge=1)
     margin: float = 0.5
+    claims: list[Claim] = []
 
     @model_validator(mode="after")
     def _holds(self) -> Self:

@@ -86,6 +86,18 @@ class OverlapRow(Record):
     within: float | None = None
 
 
+class ClaimRow(Record):
+    """A published figure, what was found over replicates, and the word of protocol §11."""
+
+    what: str
+    level: int
+    published: float
+    tolerance: float
+    source: str
+    found: Figure | None = None
+    word: str
+
+
 class TicketsReport(Record):
     """The report of a PrAC study, made of its findings alone."""
 
@@ -101,4 +113,5 @@ class TicketsReport(Record):
     rounds: list[RoundRow]
     savings: list[SavingRow]
     overlaps: list[OverlapRow] = []
+    claims: list[ClaimRow] = []
     failed: list[str] = []

@@ -9,15 +9,20 @@ import numpy as np
 
 from lotterybench.errors import BadResults
 from lotterybench.ranking import replicates
+from lotterybench.ranking.claims import TwoSided, claim_word
 from lotterybench.studies import Finding, TicketStudy
 from lotterybench.studies.figures import Figure, Gap
+from lotterybench.studies.tickets import Claim
 from lotterybench.studies.tickets_report import (
+    ClaimRow,
     OverlapRow,
     RoundRow,
     SavingRow,
     TicketRow,
     TicketsReport,
 )
+
+REPLICATES = 3  # that a published figure is compared with (protocol §10)
 
 
 def report_of(study: TicketStudy, findings: Sequence[Finding]) -> TicketsReport:
@@ -42,6 +47,7 @@ def report_of(study: TicketStudy, findings: Sequence[Finding]) -> TicketsReport:
         rounds=_rounds(rounds, samples),
         savings=_savings(study, rounds, tickets),
         overlaps=_overlaps([one for one in ok if one.stage == "set-overlap"]),
+        claims=[_claimed(study, claim, rounds, samples) for claim in study.claims],
         failed=[
             f"{one.stage} {one.arm} {dict(one.of)} seed {one.seed}: {one.reason}"
             for one in findings if one.status != "ok"
@@ -180,13 +186,16 @@ def _savings(
     return rows
 
 
-def _spent(study: TicketStudy, rounds: Sequence[Finding], arm: str) -> Spent:
-    """Return what each seed spends on the rounds below the study's level; whole chains only."""
+def _spent(
+    study: TicketStudy, rounds: Sequence[Finding], arm: str, level: int | None = None
+) -> Spent:
+    """Return what each seed spends on the rounds below a level, the study's; whole chains only."""
+    level = study.at if level is None else level
     by_seed: dict[int, list[Finding]] = {}
     for one in rounds:
-        if one.arm == arm and int(one.of["level"]) < study.at:
+        if one.arm == arm and int(one.of["level"]) < level:
             by_seed.setdefault(one.seed, []).append(one)
-    chains = [chain for chain in by_seed.values() if len(chain) == study.at]
+    chains = [chain for chain in by_seed.values() if len(chain) == level]
     return Spent(
         [float(sum(one.steps for one in chain)) for chain in chains],
         [sum(one.passes() for one in chain) for chain in chains],
@@ -196,6 +205,26 @@ def _spent(study: TicketStudy, rounds: Sequence[Finding], arm: str) -> Spent:
 def _saved(own: Sequence[float], reference: Sequence[float]) -> Figure:
     """Return the part saved of a reference's mean, over replicates: 1 − own / reference."""
     return figure(1 - np.array(own) / np.mean(reference))
+
+
+def _claimed(study: TicketStudy, claim: Claim, rounds: Sequence[Finding], samples: int) -> ClaimRow:
+    """Return what replicates say of a published figure; it takes three (protocol §10)."""
+    prac = next((arm.name for arm in study.arms if arm.data == "prac"), "")
+    if claim.what == "set-share":
+        there = [one for one in rounds if (one.arm, one.of["level"]) == (prac, claim.level)]
+        values = [100 * one.metrics["set"] / samples for one in there]
+    else:
+        plain, _ = _references(study, "main")
+        ours, theirs = (_spent(study, rounds, arm, claim.level).steps for arm in (prac, plain))
+        values = [100 * (1 - steps / float(np.mean(theirs))) for steps in ours if theirs]
+    found = figure(values) if len(values) >= REPLICATES else None
+    interval = None
+    if found is not None and found.low is not None and found.high is not None:
+        interval = TwoSided(found.low, found.high)
+    return ClaimRow(
+        **claim.fields(), found=found,
+        word=claim_word(claim.published, claim.tolerance, interval),
+    )  # fmt: skip
 
 
 def _overlaps(findings: Sequence[Finding]) -> list[OverlapRow]:
