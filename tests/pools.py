@@ -67,6 +67,7 @@ def toy_pool(per_class=20, classes=5, dims=8, epochs=12, seeds=2, seed=0, half=T
         by_epoch = {k: [stored(v) for v in values] for k, values in by_epoch.items()}
         by_sample = {k: stored(v) for k, v in by_sample.items()}
     by_method = made_methods(embedding @ centres.T, labels, np.random.default_rng([seed, 1]))
+    by_sample |= made_rounds(count, np.random.default_rng([seed, 2]))
     names = tuple(f"name {label}" for label in range(classes))
     # a binary tree of synsets: class 5 is root/n1/n10/n101, and so on
     depth = max(1, (classes - 1).bit_length())
@@ -87,6 +88,14 @@ def made_methods(logits, labels, rng, methods=12, seeds=2):
     held = [stored(softmax(each)) for each in blurred]
     right = [(each.argmax(2) == labels[:, None]).sum(1) for each in held]
     return {"held_out_seeds": held, "right": right}
+
+
+def made_rounds(count, rng, rounds=3):
+    """Return the signals of a PrAC arm whose last set is of all samples."""
+    forgotten = rng.integers(0, 6, (count, rounds))
+    changed = rng.random((count, rounds)) < 0.3
+    changed[forgotten[:, -1] == 0, -1] = True
+    return {"prac_forgotten": forgotten.astype(float), "prac_changed": changed.astype(float)}
 
 
 def stored(values):
@@ -127,6 +136,7 @@ def write_recorded(base, cache, seeds=2, folds=3, change=None):
             table = {}
             if fold is None:
                 arrays["grand"] = rng.gamma(2.0, size=len(labels))
+                arrays |= made_rounds(len(labels), rng)
                 before = None
                 for epoch in range(epochs):
                     logits = embedding @ centres.T * (epoch + 1) / 24

@@ -22,6 +22,14 @@ each class with quotas that differ by one at most. Scores also take `easiest=tru
 other end) and `skip=0.1` (leave out the first tenth).
 """
 
+PRAC = """`prac` is no score: a round of a PrAC arm of a ticket study chose its set, of a size of
+its own, and the selector takes it from the arm's [recorded set](signals.md); `--signals` names it
+where there are several. `round` is the round (default: the last), `parts` leaves out CET (hard to
+memorise) or CEP (changed by pruning), and `threshold`, the paper's E_F, is what the times forgotten
+must exceed. More samples than the set has are refused. The study's own [manifests](how-to.md) are
+the same sets whole. All are in-sample by definition, and configurations of the network's families
+are never judged on them."""
+
 
 def rows(kind: str) -> list[tuple[str, Selector]]:
     """Return the selectors of one kind, by name."""
@@ -77,6 +85,8 @@ def page() -> str:
         *settings(),
         "\n## Where papers and public code disagree, and what is done here\n",
         *apart(),
+        "\n## PrAC sets\n",
+        PRAC,
         "\n## Not here yet\n",
         "CORDS' adaptive strategies (RETRIEVE, SELCON, MILO, adaptive random and the adaptive\n"
         "forms of GLISTER, GradMatch and CRAIG) select again and again during training, so they\n"

@@ -24,6 +24,7 @@ from lotterybench.selection import log_determinant as log_determinant
 from lotterybench.selection import matched as matched
 from lotterybench.selection import moderate as moderate
 from lotterybench.selection import named_lists as named_lists
+from lotterybench.selection import prac as prac
 from lotterybench.selection import probcover as probcover
 from lotterybench.selection import prototypes as prototypes
 from lotterybench.selection import proxy_data as proxy_data
