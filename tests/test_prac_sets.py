@@ -34,7 +34,7 @@ from lotterybench.kinds.tickets.split import split_of
 from lotterybench.manifests import find_base, load_positions, load_subset_manifest, subsets
 from lotterybench.methods.base.backbones import build
 from lotterybench.methods.base.data import batch_sizes
-from lotterybench.paths import stages_folder, study_subsets, track_file
+from lotterybench.paths import stages_folder, study_file, study_subsets
 from lotterybench.pruning.criteria import magnitude
 from lotterybench.pruning.keeping import keep
 from lotterybench.pruning.levels import save_level
@@ -85,7 +85,7 @@ class Made_up:
         self.base, _ = find_base("digits")
         self.split = split_of(self.base, self.study.validation, self.study.split)
         self.counts, self.differs, self.stages = {}, {}, {}
-        write_whole(track_file(folder), self.study.pretty())
+        write_whole(study_file(folder), self.study.pretty())
         for stage in stages_of(self.study, self.base):
             if stage.does == "round":
                 arm, level = Arm(**stage.settings["arm"]), stage.settings["level"]
@@ -142,7 +142,7 @@ class Made_up:
         masks, after = (keep(magnitude(weights), 0.5**k) for k in (level, level + 1))
         held = {**dict(body.named_parameters()), **dict(body.named_buffers())}
         point = {name: value.detach().contiguous() for name, value in held.items()}
-        point |= {"head.weight": torch.ones(10, 4), "head.bias": torch.zeros(10)}
+        point |= {"@head.weight": torch.ones(10, 4), "@head.bias": torch.zeros(10)}
         save_level(Level(level, masks, point, point), folder / "level.safetensors")
         after.save(folder / "next.safetensors")
 
@@ -429,7 +429,7 @@ def test_a_ticket_is_masks_and_weights_at_the_rewinding_point(made, ticket):
     with torch.no_grad():
         assert torch.equal(ticket.encoder()(images), body.eval()(images))
     assert ticket.masks == masks
-    assert not any(name.startswith("head.") for name in ticket.weights)
+    assert not any(name.startswith("@head.") for name in ticket.weights)
     ticket.encoder().load_state_dict(ticket.weights)  # timm's own names
     about = ticket.about
     assert (about.study, about.arm, about.seed, about.level) == ("mini", "prac", 0, 2)

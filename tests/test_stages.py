@@ -17,11 +17,13 @@ from lotterybench.kinds.stages.graph import Ready, carry_out_stages, do
 from lotterybench.kinds.stages.stage import Stage
 from lotterybench.kinds.tickets import stages_of
 from lotterybench.manifests import find_base
-from lotterybench.paths import findings_file, stages_folder, timings_file
+from lotterybench.paths import findings_file, report_file, stages_folder, timings_file
 from lotterybench.run_study import gather, planned_stages, read_findings, run_study
+from lotterybench.score.studies import report
 from lotterybench.storage import locked
 from lotterybench.studies import Arm, Pruning, read_study
 from lotterybench.tracks import find_study, study
+from lotterybench.verification import verify
 
 BASE, _ = find_base("digits")
 HERE = Path(__file__).parent
@@ -218,3 +220,19 @@ def test_a_killed_study_ends_with_the_same_bytes(tmp_path):
             for folder in (out, tmp_path / "whole")
         )
         assert one.files == other.files
+
+
+@pytest.mark.slow
+def test_check_remakes_the_report_of_a_study(tmp_path):
+    plan = small(evaluated=[0, 1], at=1, pruning=Pruning(rounds=1))
+    run_study(plan, tmp_path, jobs=1)
+    folder = tmp_path / plan.name
+    assert verify(folder) == []
+    found = report["tickets"](plan, read_findings(folder))
+    report_file(folder).write_bytes(found.pretty())
+    assert verify(folder) == []
+    report_file(folder).write_bytes(found.model_copy(update={"seeds": 9}).pretty())
+    (problem,) = verify(folder)
+    assert "not what the findings give" in problem
+    findings_file(folder).write_text("{}\n")
+    assert any("line 1" in line for line in verify(folder))

@@ -83,7 +83,7 @@ def test_a_ticket_is_the_rewinding_point_under_the_masks(done):
     for name, value in weights.items():
         wanted = point[name] * masks.kept[name] if name in masks.kept else point[name]
         assert torch.equal(value, wanted)
-    assert set(weights) == {name for name in point if not name.startswith("head.")}
+    assert set(weights) == {name for name in point if not name.startswith("@head.")}
 
 
 def test_controls_keep_density_tensor_by_tensor(done):
@@ -130,8 +130,8 @@ def test_what_pruning_changed_is_found_again_from_the_saved_networks(done):
     def says(state):
         net = build("resnet", in_chans=1, size=8, seed=0, width=0.25)
         head = torch.nn.Linear(dimension(net), 10)
-        net.load_state_dict({k: v for k, v in state.items() if not k.startswith("head.")})
-        head.load_state_dict({k[5:]: v for k, v in state.items() if k.startswith("head.")})
+        net.load_state_dict({k: v for k, v in state.items() if not k.startswith("@head.")})
+        head.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("@head.")})
         return predictions(net.eval(), head.eval(), images, rows)
 
     dense = load_file(first / "dense.safetensors")["says"]

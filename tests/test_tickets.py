@@ -112,7 +112,7 @@ def test_the_first_of_equally_good_epochs_is_kept():
             head.bias.copy_(torch.tensor([1.0, 0.0]))
         best.epoch(epoch, encoder, head)
     assert (best.at, best.accuracy, best.images) == (0, 100.0, 12)
-    assert not best.kept["head.weight"].any()
+    assert not best.kept["@head.weight"].any()
 
 
 def test_recipes_shrink_as_the_paper_s_code_does():

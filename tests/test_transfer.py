@@ -281,7 +281,7 @@ def test_sources_of_a_seed_start_alike_and_rewind_to_their_own_point(done):
     assert all(
         torch.equal(value, starts[1][name])
         for name, value in starts[0].items()
-        if not name.startswith("head.")
+        if not name.startswith("@head.")
     )
     overlap = found[stage_of(stages, "transfer-overlap", "overlap", first="a", second="low").key]
     assert overlap.metrics["normalised"] > 0.3
@@ -315,7 +315,7 @@ def test_a_planted_ticket_has_a_new_head_and_norms_that_remember_nothing():
     remembered = [name for name in now if "running_" in name or "num_batches" in name]
     assert len(remembered) > 6
     for name, value in now.items():
-        from_fresh = name.startswith("head.") or name in remembered
+        from_fresh = name.startswith("@head.") or name in remembered
         assert torch.equal(value, (fresh if from_fresh else point)[name]), name
 
 

@@ -129,6 +129,16 @@ def chunks_folder(results: Path) -> Path:
     return results / ".chunks"
 
 
+def study_file(results: Path) -> Path:
+    """Return the frozen record of a study, inside its results folder."""
+    return results / "study.json"
+
+
+def report_file(results: Path) -> Path:
+    """Return the report that was made of a folder's results, if it was."""
+    return results / "report.json"
+
+
 def findings_file(results: Path) -> Path:
     """Return the findings of a study's stages, inside its results folder."""
     return results / "findings.jsonl"

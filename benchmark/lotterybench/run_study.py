@@ -12,7 +12,7 @@ from lotterybench.kinds.stages.artefact import done_of
 from lotterybench.kinds.stages.graph import Terms
 from lotterybench.kinds.studies import planner
 from lotterybench.manifests import find_base
-from lotterybench.paths import findings_file, stages_folder, timings_file, track_file
+from lotterybench.paths import findings_file, stages_folder, study_file, timings_file
 from lotterybench.progress import bar
 from lotterybench.records import SPLITS
 from lotterybench.sources import images
@@ -100,7 +100,7 @@ def read_findings(folder: Path) -> list[Finding]:
 
 def _freeze(study: Study, folder: Path) -> None:
     """Write the study's record beside its results; refuse results of another version of it."""
-    file = track_file(folder)
+    file = study_file(folder)
     if not file.is_file():
         write_whole(file, study.pretty())
         return

@@ -19,7 +19,7 @@ from lotterybench.errors import BadRequest, BadResults, UnknownName
 from lotterybench.kinds.stages.artefact import DONE, Done
 from lotterybench.manifests import find_base
 from lotterybench.methods.base.backbones import build
-from lotterybench.paths import stages_folder, track_file
+from lotterybench.paths import stages_folder, study_file
 from lotterybench.pruning.functional import State
 from lotterybench.pruning.levels import load_level
 from lotterybench.pruning.masks import Masks
@@ -32,7 +32,7 @@ from lotterybench.studies import Finding, Recipe, TicketStudy
 RESULTS = Path("out/results")  # where `lotterybench run` writes
 NAME = re.compile(rf"(?P<study>{SLUG})/(?P<arm>{SLUG})-seed(?P<seed>\d+)-level(?P<level>\d+)")
 MASKS, WEIGHTS, ABOUT = "masks.safetensors", "weights.safetensors", "ticket.json"
-CLASSIFIER = {"head.weight", "head.bias"}  # what a level holds beside the encoder
+CLASSIFIER = {"@head.weight", "@head.bias"}  # what a level holds beside the encoder
 Read = TypeVar("Read")
 
 
@@ -157,7 +157,7 @@ class Wanted(NamedTuple):
 
 def _of_study(folder: Path, wanted: Wanted) -> Ticket:
     """Return a study's ticket, of the round that found it or else of the stage that trained it."""
-    file = track_file(folder)
+    file = study_file(folder)
     if not file.is_file():
         raise UnknownName(f"there are no results of {folder.name} in {folder.parent}")
     study = TicketStudy.read(file.read_bytes(), str(file))

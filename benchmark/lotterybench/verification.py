@@ -7,12 +7,15 @@ from lotterybench.build import manifest_problems
 from lotterybench.errors import LotteryBenchError
 from lotterybench.keyrings import load as load_keyring
 from lotterybench.manifests import load_record
-from lotterybench.paths import keyring_file, track_file
+from lotterybench.paths import keyring_file, report_file, study_file, track_file
 from lotterybench.published import study
 from lotterybench.records import Declared
 from lotterybench.results import read
+from lotterybench.run_study import read_findings
 from lotterybench.score import board, read_enumeration
+from lotterybench.score.studies import report
 from lotterybench.shards import INDEX, UNFINISHED, shard_problems
+from lotterybench.studies import read_study
 from lotterybench.trials import Track
 
 
@@ -37,13 +40,24 @@ def _items(path: Path) -> list[Path]:
     sites = [file.parent for file in path.rglob("leaderboard.json")]  # their schemas are no records
     others = [
         file
-        for pattern in ("base.json", "v*.json", "track.json", "sources.yaml", "*.jsonl")
+        for pattern in (
+            "base.json",
+            "v*.json",
+            "track.json",
+            "study.json",
+            "sources.yaml",
+            "*.jsonl",
+        )
         for file in sorted(path.rglob(pattern))
         if not any(folder in file.parents for folder in [*inside, *sites])
-        # A track's results are checked together, with its track.json.
-        and not (file.suffix == ".jsonl" and track_file(file.parent).is_file())
+        # A track's results are checked together, with its track.json, and a study's findings.
+        and not (file.suffix == ".jsonl" and _has_record(file.parent))
     ]
     return inside + others
+
+
+def _has_record(folder: Path) -> bool:
+    return track_file(folder).is_file() or study_file(folder).is_file()
 
 
 def _problems(item: Path) -> list[str]:
@@ -54,6 +68,8 @@ def _problems(item: Path) -> list[str]:
             return [] if read(item) else ["holds no result"]
         if item.name == "sources.yaml":
             return [] if study(item.parent).comparisons else ["compares nothing"]
+        if item.name == "study.json":
+            return _study_problems(item.parent)
         if item.name == "track.json":
             return _results_problems(item.parent)
         if item.suffix == ".json" and "source" in _keys(item):
@@ -70,6 +86,18 @@ def _problems(item: Path) -> list[str]:
     except OSError as error:
         return [f"cannot be read: {error.strerror}"]
     return ["is no manifest, base, shard folder or results file"]
+
+
+def _study_problems(folder: Path) -> list[str]:
+    """Remake the report of a study's findings; one that lies beside them must be the same."""
+    frozen = read_study(study_file(folder).read_bytes(), str(study_file(folder)))
+    if frozen is None:
+        return ["is no study of tickets"]
+    found = report[frozen.kind](frozen, read_findings(folder))
+    file = report_file(folder)
+    if file.is_file() and json.loads(file.read_bytes()) != json.loads(found.pretty()):
+        return [f"{file.name} is not what the findings give; make it with lotterybench score"]
+    return []
 
 
 def _keys(file: Path) -> set[str]:

@@ -68,9 +68,8 @@ def _best(scores: Scores, count: int, within: Masks) -> Masks:
     if count > len(places):
         raise BadRequest(f"{count} weights are to be kept, but {len(places)} are left")
     ranked = torch.cat([scores[name].detach().reshape(-1).double().cpu() for name in within.kept])
-    order = ranked[places].argsort(descending=True, stable=True)
     kept = torch.zeros(len(ranked), dtype=torch.bool)
-    kept[places[order[:count]]] = True
+    kept[places[_highest(ranked[places], count)]] = True
     parts = torch.split(kept, [mask.numel() for mask in within.kept.values()])
     return Masks(
         {
@@ -78,6 +77,20 @@ def _best(scores: Scores, count: int, within: Masks) -> Masks:
             for (name, mask), part in zip(within.kept.items(), parts, strict=True)
         }
     )
+
+
+def _highest(values: Tensor, count: int) -> Tensor:
+    """Say which of the values (n,) are the `count` highest, the earlier of equal ones.
+
+    By the count-th value, which takes n operations: a sort of 15 million takes 2 seconds.
+    """
+    if count == 0:
+        return torch.zeros(len(values), dtype=torch.bool)
+    least = values.kthvalue(len(values) - count + 1).values
+    chosen = values > least
+    equal = (values == least).nonzero().squeeze(1)
+    chosen[equal[: count - int(chosen.sum())]] = True
+    return chosen
 
 
 def _checked(scores: Scores, within: Masks | None) -> Masks:

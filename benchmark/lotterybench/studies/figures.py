@@ -6,7 +6,8 @@ from lotterybench.records import Record
 class Figure(Record):
     """A mean over `n` replicates: their sd, and the two-sided 95 % t interval of the mean.
 
-    Undefined are, with fewer than two replicates, `sd` and both bounds.
+    Undefined are, with fewer than two replicates, `sd` and both bounds. As text it is the mean and
+    half of the interval.
     """
 
     value: float
@@ -17,8 +18,8 @@ class Figure(Record):
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
-            return f"{self.value:.2f} (n {self.n})"
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+            return f"{self.value:.4g}"
+        return f"{self.value:.4g} ±{(self.high - self.low) / 2:.2g}"
 
 
 class Gap(Record):

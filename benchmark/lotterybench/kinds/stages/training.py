@@ -20,7 +20,7 @@ from lotterybench.pruning.masks import Masks
 from lotterybench.pruning.prunable import Rules, prunable
 from lotterybench.studies import Pruning, Recipe
 
-HEAD = "head."  # before the names of what is not the encoder's
+HEAD = "@head."  # before the names of what is not the encoder's: no module has such a name
 
 
 def learner_of(task: Task, recipe: Recipe) -> Learner:

@@ -7,6 +7,7 @@ from safetensors.torch import save
 
 from lotterybench.kinds.stages import Here, Made, Stage
 from lotterybench.kinds.stages.training import (
+    HEAD,
     learner_of,
     put,
     state_of,
@@ -49,7 +50,7 @@ def ticket_of(stage: Stage, here: Here) -> Made:
     if control != "reinitialised":
         put(learner, point)
     if not control:
-        weights = masked({k: v for k, v in point.items() if not k.startswith("head.")}, masks)
+        weights = masked({k: v for k, v in point.items() if not k.startswith(HEAD)}, masks)
         write_whole(here.folder / "weights.safetensors", save(weights))
     return evaluated(setting, learner, masks)
 

@@ -83,9 +83,7 @@ FITS = {
         ),
     ),
     "repvit-m0-9": Fit("repvit_m0_9", whole=("stem.conv1.c", "stem.conv2.c")),
-    "resnet50": Fit(
-        "resnet50", "conv1", dropped=("maxpool",), settings={"zero_init_last": False}
-    ),
+    "resnet50": Fit("resnet50", "conv1", dropped=("maxpool",), settings={"zero_init_last": False}),
     "starnet-s1": Fit("starnet_s1", whole=("stem.0.conv", "stages.0.0.conv")),
     "xcit-nano": Fit("xcit_nano_12_p8_224", whole=("patch_embed.proj.0.0",)),
 }
