@@ -22,6 +22,7 @@ from lotterybench.run_study import gather, planned_stages, read_findings, run_st
 from lotterybench.score.studies import report
 from lotterybench.storage import locked
 from lotterybench.studies import Arm, Pruning, read_study
+from lotterybench.study_forecast import study_outlook
 from lotterybench.tracks import find_study, study
 from lotterybench.verification import verify
 
@@ -236,3 +237,15 @@ def test_check_remakes_the_report_of_a_study(tmp_path):
     assert "not what the findings give" in problem
     findings_file(folder).write_text("{}\n")
     assert any("line 1" in line for line in verify(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in study if name.endswith("-tiny")])
+def test_a_plan_counts_the_images_and_time_of_what_trains(name, tmp_path):
+    rows = study_outlook(study[name], tmp_path, seeds=1, device="cpu", jobs=2)
+    stages = planned_stages(study[name], 1)
+    assert sum(row.runs for row in rows) == len(stages)
+    for row in rows:
+        assert row.images == sum(stage.images for stage in stages if stage.does == row.arm)
+        assert (row.seconds > 0) == (row.images > 0)
+    assert sum(row.images for row in rows) > 100_000

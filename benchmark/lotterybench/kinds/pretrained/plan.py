@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+from lotterybench.kinds.pretrained.counting import images_of_stage
 from lotterybench.kinds.stages import Stage
 from lotterybench.manifests import find_base
 from lotterybench.records import Base, sha256_of
@@ -228,7 +229,7 @@ class Plan:
         of: dict[str, Setting],
     ) -> Stage:  # fmt: skip
         """Plan a stage unless it is planned; return the planned one."""
-        stage = Stage(does, arm, seed, settings, needs, of)
+        stage = Stage(does, arm, seed, settings, needs, of, images_of_stage(does, settings))
         return self.stages.setdefault(stage.key, stage)
 
 

@@ -37,18 +37,9 @@ class Learnt:
         target = self.target
         if target.canvases is None:
             data = self.setting.data(self.part)
-            return (
-                self.setting.task(data, run),
-                learner_of(self.setting.task(data, heads), target.recipe),
-            )
+            return self.setting.task(data, run), learner_on(self.setting.task(data, heads), target)
         scenes = self._scenes(self.part)
-        made = detection if target.task == "detection" else segmentation
-        recipe = target.recipe
-        learner = made(
-            self._task(scenes, heads), scenes, epochs=recipe.epochs, lr=recipe.lr,
-            backbone=recipe.backbone,
-        )  # fmt: skip
-        return self._task(scenes, run), replace(learner, schedule=schedule_of(recipe))
+        return self._task(scenes, run), learner_on(self._task(scenes, heads), target, scenes)
 
     def judged(self, learner: Learner) -> dict[str, float]:
         """Return what a trained learner reaches on test images, in per cent."""
@@ -71,6 +62,16 @@ class Learnt:
         if canvases is not None and canvases.source == "voc":
             return Task(scenes.data(), len(CLASSES), True, run)
         return self.setting.task(scenes.data(), run)
+
+
+def learner_on(task: Task, target: Target, scenes: Scenes | None = None) -> Learner:
+    """Return a target's learner: of classes, or of the boxes or masks of its scenes."""
+    recipe = target.recipe
+    if scenes is None:
+        return learner_of(task, recipe)
+    made = detection if target.task == "detection" else segmentation
+    learner = made(task, scenes, epochs=recipe.epochs, lr=recipe.lr, backbone=recipe.backbone)
+    return replace(learner, schedule=schedule_of(recipe))
 
 
 def _said(learner: Learner, scenes: Scenes) -> Tensor:
