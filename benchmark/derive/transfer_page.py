@@ -6,10 +6,10 @@ python benchmark/derive/transfer_page.py STUDY
 """
 
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from page_tables import table
 from scipy.stats import t as student
 
 from lotterybench.studies.figures import Figure
@@ -230,12 +230,6 @@ def paired(shown: Figure | None) -> str:
 def number(value: float | None) -> str:
     """Write a figure that may be undefined."""
     return "–" if value is None else f"{value:.2f}"
-
-
-def table(top: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a Markdown table, the first column to the left."""
-    lines = [top, ["---", *["--:"] * (len(top) - 1)], *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 if __name__ == "__main__":
