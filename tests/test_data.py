@@ -7,14 +7,16 @@ import pytest
 
 from lotterybench import manifests
 from lotterybench.build import build_subset
+from lotterybench.kinds.tickets.split import split_of
 from lotterybench.manifests import load_subset_manifest
 from lotterybench.methods.base.architectures import ARCHITECTURES
 from lotterybench.paths import data_root, keyring_file, reference_results, timings_file
 from lotterybench.record import record_signals
 from lotterybench.records import Base, canonical_json
 from lotterybench.results import read
+from lotterybench.run_study import read_findings
 from lotterybench.score import boards
-from lotterybench.tracks import track
+from lotterybench.tracks import study, track
 from lotterybench.verification import verify
 
 SUBSETS = manifests.subsets()
@@ -50,8 +52,51 @@ def rebuilds(subset, positions):
 def test_manifests_without_signals_are_rebuilt_from_their_own_words(base):
     for ref in manifests.subsets(base):
         subset, positions = load_subset_manifest(ref)
-        if not (subset.selected_with.signals or subset.selected_with.recordings):
+        shown = subset.selected_with
+        if not (shown.signals or shown.recordings or "study" in subset.settings):
             rebuilds(subset, positions)
+
+
+def of_studies():
+    return [
+        (subset, positions)
+        for subset, positions in map(load_subset_manifest, SUBSETS)
+        if "study" in subset.settings
+    ]
+
+
+def test_sets_of_studies_are_as_large_as_their_findings_say():
+    """Each committed PrAC set against the line of the round that found it."""
+    checked = set()
+    for subset, _ in of_studies():
+        if subset.selector != "prac":
+            continue
+        results = reference_results() / subset.settings["study"]
+        (line,) = [f for f in read_findings(results) if f.key == subset.settings["stage"]]
+        columns = manifests.load_positions(manifests.find_manifest(subset.ref))
+        found = (len(columns["position"]), columns["cet"].sum(), columns["cep"].sum())
+        assert found == tuple(line.metrics[name] for name in ("set", "cet", "cep")), subset.id
+        assert (line.arm, line.seed, line.study_digest) == (
+            subset.settings["arm"]["name"], subset.seed, subset.settings["study_digest"]
+        )  # fmt: skip
+        checked.add((subset.base, subset.seed, subset.settings["level"]))
+    assert len(checked) == sum(
+        study[name].seeds * study[name].pruning.rounds
+        for name in ("digits-tickets-tiny", "cifar10-5k-tickets-16px")
+    )
+
+
+def test_no_round_of_a_study_looks_at_the_samples_held_out():
+    held = {s.settings["study"]: set(p) for s, p in of_studies() if s.selector == "held-out"}
+    assert set(held) == {"digits-tickets-tiny", "cifar10-5k-tickets-16px"}
+    for subset, positions in of_studies():
+        if subset.selector == "prac":
+            assert not held[subset.settings["study"]] & set(positions), subset.id
+    for name, positions in held.items():
+        plan = study[name]
+        base, _ = manifests.find_base(plan.base)
+        again = split_of(base, plan.validation, plan.split).validation
+        np.testing.assert_array_equal(sorted(positions), again)
 
 
 @pytest.mark.slow

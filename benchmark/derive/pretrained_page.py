@@ -1,9 +1,5 @@
-"""Writes docs/<study>.md from the committed report of a study of pre-trained tickets.
+"""The page of a study of pre-trained tickets."""
 
-python benchmark/derive/pretrained_page.py digits-pretrained-tiny
-"""
-
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,12 +9,10 @@ from lotterybench.studies.pretrained import PretrainedStudy
 from lotterybench.studies.pretrained_report import Bounds, Ladder, PretrainedReport, Step
 from lotterybench.tracks import study as studies
 
-ROOT = Path(__file__).parents[2]
-
 HEAD = """\
 # {title}
 
-Made by `python benchmark/derive/pretrained_page.py {name}` from `reference_results/{name}/`; a
+Made by `python benchmark/derive/study_page.py {name}` from `reference_results/{name}/`; a
 test compares. Networks ({backbone}) are pre-trained on a part of {base}, masks are found by
 magnitude pruning in rounds on the pre-training task itself ("pretask") or on a target, always
 going back to the pre-trained weights, and the tickets are then trained on targets. Pre-training,
@@ -87,6 +81,11 @@ keep it.
 """
 
 
+def page_of(folder: Path) -> str:
+    """Return the page of the report in a folder."""
+    return page(PretrainedReport.read((folder / "report.json").read_bytes(), str(folder)))
+
+
 def page(report: PretrainedReport) -> str:
     """Return the page's Markdown."""
     study = studies[report.study]
@@ -129,7 +128,7 @@ def answer(report: PretrainedReport) -> str:
             "the methods that made them."
         )
     lines.append(
-        f"{report.findings:,} stages, of which {report.failed:,} failed; "
+        f"{report.findings:,} stages, of which {len(report.failed):,} failed; "
         f"{report.images:,} images were trained on."
     )
     return "\n\n".join(lines) + "\n"
@@ -241,10 +240,3 @@ def percent(value: float | None) -> str:
 def said(value: bool | None) -> str:
     """Write a verdict that may not have been reached."""
     return "–" if value is None else "yes" if value else "no"
-
-
-if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        file = ROOT / "reference_results" / name / "report.json"
-        found = PretrainedReport.read(file.read_bytes(), str(file))
-        (ROOT / "docs" / f"{name}.md").write_text(page(found), encoding="utf-8")

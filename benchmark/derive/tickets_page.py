@@ -1,10 +1,5 @@
-"""Writes docs/<study>.md from the committed report of a PrAC study.
+"""The page of a PrAC study."""
 
-lotterybench score STUDY --json > reference_results/STUDY/report.json
-python benchmark/derive/tickets_page.py STUDY
-"""
-
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +11,10 @@ from lotterybench.studies.figures import Figure, Gap
 from lotterybench.studies.tickets_report import SavingRow, TicketRow, TicketsReport
 from lotterybench.tracks import study
 
-ROOT = Path(__file__).parents[2]
-
 HEAD = """\
 # {title}
 
-Made by `python benchmark/derive/tickets_page.py {name}` from `reference_results/{name}/`. Every arm
+Made by `python benchmark/derive/study_page.py {name}` from `reference_results/{name}/`. Every arm
 finds masks in rounds of training and pruning, {share:.0%} of what is left each time; its tickets
 are then trained on all {samples:,} training samples from the rewinding point, with the whole
 schedule. Accuracies are those of the test split at the best validation epoch, means of {seeds}
@@ -70,6 +63,11 @@ The Jaccard index of two sets after a round, and what independent sets of their 
 chance. *Normalised* is 0 by chance and 1 for equal sets; *within* allows each class its own share.
 Pairs share sets, hence no intervals.
 """
+
+
+def page_of(folder: Path) -> str:
+    """Return the page of the report in a folder."""
+    return page(TicketsReport.read((folder / "report.json").read_bytes(), str(folder)))
 
 
 def page(report: TicketsReport) -> str:
@@ -214,14 +212,3 @@ def percent(shown: Figure | None) -> str:
 def number(value: float | None) -> str:
     """Write a figure that may be undefined."""
     return "–" if value is None else f"{value:.2f}"
-
-
-def main(name: str) -> None:
-    """Write the page of a study."""
-    file = ROOT / "reference_results" / name / "report.json"
-    report = TicketsReport.read(file.read_bytes(), str(file))
-    (ROOT / "docs" / f"{name}.md").write_text(page(report), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -1,11 +1,5 @@
-"""Writes docs/<study>.md from the committed report of a transfer study.
+"""The page of a transfer study."""
 
-The report is what lotterybench score STUDY --json prints, as
-reference_results/STUDY/report.json; then
-python benchmark/derive/transfer_page.py STUDY
-"""
-
-import sys
 from pathlib import Path
 from statistics import fmean
 
@@ -17,12 +11,10 @@ from lotterybench.studies.transfer import TransferStudy
 from lotterybench.studies.transfer_report import MaskOverlap, TransferReport
 from lotterybench.tracks import study
 
-ROOT = Path(__file__).parents[2]
-
 HEAD = """\
 # {title}
 
-Made by `python benchmark/derive/transfer_page.py {name}` from `reference_results/{name}/`. A ticket
+Made by `python benchmark/derive/study_page.py {name}` from `reference_results/{name}/`. A ticket
 is found on a source by pruning in rounds, and trained on a target: the encoder as it was after
 {rewind} of a source's epochs, under the ticket's masks, with a new head and norms that have seen
 nothing, by the target's whole schedule. What is trained on a target at one level and seed has the
@@ -88,6 +80,14 @@ Masks of sources that started from the same weights, at level {level}. Jaccard i
 gives with each tensor's densities, and the part of the way from there to identity: means over
 pairs of sources, and the extreme pairs.
 """
+
+
+def page_of(folder: Path) -> str:
+    """Return the page of the report in a folder."""
+    told = TransferReport.read((folder / "report.json").read_bytes(), str(folder))
+    planned = study[told.study]
+    assert isinstance(planned, TransferStudy)
+    return page(planned, told)
 
 
 def page(entry: TransferStudy, report: TransferReport) -> str:
@@ -230,12 +230,3 @@ def paired(shown: Figure | None) -> str:
 def number(value: float | None) -> str:
     """Write a figure that may be undefined."""
     return "–" if value is None else f"{value:.2f}"
-
-
-if __name__ == "__main__":
-    name = sys.argv[1]
-    planned = study[name]
-    assert isinstance(planned, TransferStudy)
-    file = ROOT / "reference_results" / name / "report.json"
-    found = TransferReport.read(file.read_bytes(), str(file))
-    (ROOT / "docs" / f"{name}.md").write_text(page(planned, found), encoding="utf-8")
