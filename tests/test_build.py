@@ -8,9 +8,10 @@ from pools import write_recorded
 
 from lotterybench.build import build_subset, manifest_problems, save_subset
 from lotterybench.errors import BadRecord, BadRequest, UnknownName
-from lotterybench.manifests import describe_positions, load_subset_manifest
+from lotterybench.manifests import load_subset_manifest
 from lotterybench.records import Budget
 from lotterybench.selection import selector
+from lotterybench.validity import describe_positions
 
 
 @pytest.mark.parametrize(

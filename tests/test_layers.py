@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "benchmark" / "lotterybench"
 LAYERS = [
     {"errors"},
     {
+        "schema",
         "records",
         "trials",
         "estimates",
@@ -24,6 +25,8 @@ LAYERS = [
     },
     {
         "keyrings",
+        "streams",
+        "validity",
         "manifests",
         "results",
         "ranking",
@@ -61,7 +64,8 @@ WITHIN = {
     "paths": [],
     "storage": [],
     "provenance": ["paths"],
-    "records": [],
+    "schema": [],
+    "records": ["schema"],
     "trials": ["records"],
     "estimates": ["records"],
     "enumerations": ["estimates", "records"],
@@ -70,7 +74,9 @@ WITHIN = {
     "studies": ["records", "trials"],
     "study_forecast": ["forecast"],
     "keyrings": [],
-    "manifests": ["keyrings"],
+    "streams": [],
+    "validity": ["keyrings", "streams"],
+    "manifests": ["keyrings", "validity"],
     "results": [],
     "items": ["manifests"],
     "ranking": [],

@@ -24,7 +24,6 @@ from lotterybench.build import build_subset, save_subset
 from lotterybench.errors import BadRecord, BadRequest
 from lotterybench.keyrings import pixel_key, short
 from lotterybench.manifests import (
-    describe_positions,
     find_base,
     find_manifest,
     load_keyring,
@@ -36,6 +35,7 @@ from lotterybench.records import Budget
 from lotterybench.shards import ShardIndex, shard_problems, write_shards
 from lotterybench.shards.png import encode
 from lotterybench.sources import origin_of, pin
+from lotterybench.validity import describe_positions
 
 REFS = ["digits/uniform-10pct@1", "digits/every-2nd-class@1", "digits/class-balanced-25pct@1"]
 # Bytes of released shards. They hold on every machine: nothing in them is compressed.

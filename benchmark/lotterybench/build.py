@@ -11,21 +11,30 @@ from pydantic import TypeAdapter, ValidationError
 from lotterybench.choose_pool import ChoosePool, choose_pool
 from lotterybench.errors import BadRecord, BadRequest
 from lotterybench.manifests import (
-    describe_positions,
     find_record,
     load_keyring,
     load_positions,
     pinned,
-    problems,
     save_manifest,
 )
 from lotterybench.paths import manifest_file
 from lotterybench.provenance import code_digest, package_version
 from lotterybench.recordings import Stored, check_base, find_signals
-from lotterybench.records import Base, Budget, CreatedWith, Declared, SelectedWith, Subset
+from lotterybench.records import (
+    Base,
+    Budget,
+    CreatedWith,
+    Declared,
+    PriorTargets,
+    SelectedWith,
+    Stream,
+    Subset,
+)
 from lotterybench.selection import Pool, Selector, selector
 from lotterybench.signals import Arrays
+from lotterybench.streams import digests_of_epochs
 from lotterybench.tracks import find_track
+from lotterybench.validity import describe_positions, problems, stream_problems
 from lotterybench.wordnet import class_lists, lemmas, paths
 
 Columns = dict[str, NDArray[np.generic]]
@@ -91,6 +100,40 @@ def build_subset(
     return subset, columns
 
 
+def build_stream(
+    base: str,
+    ratio: float,
+    *,
+    name: str,
+    seed: int = 0,
+    version: int = 1,
+    targets: PriorTargets | None = None,
+) -> Subset:
+    """Return the manifest of a stream that draws ⌊ratio · n⌋ samples of a base for every epoch.
+
+    `targets` are what its samples are trained towards, if anything. `save_subset(…, None, root)`
+    writes it. Raises `BadRequest` for a ratio outside (0, 1]. Protocol §10.
+    """
+    record = pinned(find_record(base)[0])
+    digests = digests_of_epochs(load_keyring(base).keys["train"], seed, ratio)
+    draft = Subset(
+        schema_version=1,
+        id=f"{base}/{name}",
+        version=version,
+        base=base,
+        base_digest=record.digest,
+        kind="stream",
+        selector="redrawn",
+        seed=seed,
+        budget=Budget(fraction=ratio),
+        stream=Stream(epochs=digests, targets=targets),
+        selected_with=SelectedWith(),
+        created_with=CreatedWith(lotterybench=package_version(), code=code_digest("streams.py")),
+        digest="0" * 64,
+    )
+    return draft.model_copy(update={"digest": draft.true_digest()})
+
+
 def save_subset(subset: Subset, columns: Columns | None, root: Path) -> Path:
     """Write a built subset below `root`; return the manifest's path."""
     return save_manifest(subset, columns, root)
@@ -127,6 +170,8 @@ def manifest_problems(file: Path) -> list[str]:
     except BadRecord as error:
         return [str(error)]
     found = problems(subset, columns, base, keyring)
+    if keyring is not None and not found:
+        found += stream_problems(subset, keyring)
     if file.parts[-2:] != manifest_file(Path(), subset.id, subset.version).parts[-2:]:
         found.append(f"the manifest of {subset.ref} lies in another one's place")
     if subset.selector in selector and columns is not None and keyring is not None and not found:

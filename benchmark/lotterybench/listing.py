@@ -49,6 +49,8 @@ def _subsets() -> Rows:
         file = find_manifest(ref)
         subset = Subset.read(file.read_bytes(), str(file))
         size = f"{subset.positions.count} samples" if subset.positions else None
+        if subset.stream is not None:
+            size = f"{subset.budget.fraction:.10g} of the samples, redrawn"
         found.append(
             {
                 "subset": ref,

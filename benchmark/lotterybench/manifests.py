@@ -1,10 +1,8 @@
 """Bases and subset manifests on disk: finding, reading, writing and checking them."""
 
-import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lotterybench.errors import BadData, BadRecord, UnknownName
+from lotterybench.errors import BadData, BadRecord, BadRequest, UnknownName
 from lotterybench.keyrings import Keyring
 from lotterybench.keyrings import load as read_keyring
 from lotterybench.keyrings import save as write_keyring
@@ -24,11 +22,10 @@ from lotterybench.paths import (
     positions_file,
     subset_roots,
 )
-from lotterybench.records import AFTERWARDS, Base, Declared, Positions, Subset, parse_ref
+from lotterybench.records import AFTERWARDS, Base, Declared, Subset, parse_ref
 from lotterybench.registry import unknown
 from lotterybench.storage import write_whole
-
-Columns = Mapping[str, NDArray[np.generic]]
+from lotterybench.validity import Columns, problems
 
 
 def bases() -> list[str]:
@@ -166,8 +163,30 @@ def find_manifest(ref: str) -> Path:
 def load_subset_manifest(ref: str | Path) -> tuple[Subset, NDArray[np.int64] | None]:
     """Return a manifest and its positions (None for a class list), fully checked.
 
-    Raises `BadRecord` in one line that names every fault.
+    Raises `BadRecord` in one line that names every fault, and `BadRequest` for a stream, which
+    has other positions in every epoch.
     """
+    subset, columns = _checked(ref)
+    if subset.stream is not None:
+        raise BadRequest(
+            f"{subset.ref} is a stream, redrawn every epoch; this takes a fixed subset, of kind "
+            "samples or classes (protocol §10)"
+        )
+    return subset, None if columns is None else columns["position"].astype(np.int64)
+
+
+def load_stream(ref: str | Path) -> Subset:
+    """Return the manifest of a stream; of its epochs, the first is checked (`streams` draws any).
+
+    Raises `BadRecord` as `load_subset_manifest` does, and `BadRequest` for a fixed subset.
+    """
+    subset, _ = _checked(ref)
+    if subset.stream is None:
+        raise BadRequest(f"{subset.ref} is of kind {subset.kind}: it is the same in every epoch")
+    return subset
+
+
+def _checked(ref: str | Path) -> tuple[Subset, Columns | None]:
     file = find_manifest(str(ref))
     subset = Subset.read(file.read_bytes(), str(file))
     if file != Path(ref) and subset.ref != f"{parse_ref(str(ref))[0]}@{file.stem[1:]}":
@@ -178,7 +197,7 @@ def load_subset_manifest(ref: str | Path) -> tuple[Subset, NDArray[np.int64] | N
     faults = problems(subset, columns, base, keyring)
     if faults:
         raise BadRecord(f"{file}: {'; '.join(faults)}")
-    return subset, None if columns is None else columns["position"].astype(np.int64)
+    return subset, columns
 
 
 def save_manifest(subset: Subset, columns: Columns | None, root: Path) -> Path:
@@ -222,71 +241,3 @@ def load_positions(manifest: Path) -> dict[str, NDArray[np.generic]]:
     ):
         raise BadRecord(f"{file} has no column position of whole numbers")
     return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def describe_positions(columns: Columns) -> Positions:
-    """Return count, column names and the digest of a positions file's content.
-
-    Each column enters the sha256 as name, dtype and little-endian bytes.
-    """
-    digest = hashlib.sha256()
-    for name, values in columns.items():
-        little = np.asarray(values).astype(np.asarray(values).dtype.newbyteorder("<"))
-        digest.update(f"{name}\0{little.dtype.str}\0".encode() + little.tobytes())
-    return Positions(
-        count=len(columns["position"]), columns=list(columns), sha256=digest.hexdigest()
-    )
-
-
-def problems(
-    subset: Subset, columns: Columns | None, base: Base | Declared, keyring: Keyring | None
-) -> list[str]:
-    """Return every rule that a manifest breaks against its base; [] if it holds.
-
-    `keyring` is None for a base that is only declared.
-    """
-    found = []
-    if subset.base_digest != base.digest:
-        found.append(
-            f"base_digest {subset.base_digest[:12]}… is not that of {base.id} ({base.digest[:12]}…)"
-        )
-    if subset.true_digest() != subset.digest:
-        found.append(
-            f"digest {subset.digest[:12]}… is wrong; "
-            f"the manifest's content gives {subset.true_digest()[:12]}…"
-        )
-    if subset.classes is not None:
-        strange = [name for name in subset.classes if name not in base.class_names]
-        if strange:
-            found.append(f"{base.id} has no class {', '.join(map(repr, strange[:5]))}")
-        if subset.budget.classes not in (None, len(subset.classes)):
-            found.append(f"{len(subset.classes)} classes, the budget says {subset.budget.classes}")
-    if subset.positions is not None and keyring is None:
-        found.append(f"{base.id} is declared only: there are no samples to select")
-    elif subset.positions is not None and columns is not None and keyring is not None:
-        found += _position_problems(subset, columns, len(keyring.keys["train"]))
-    return found
-
-
-def _position_problems(subset: Subset, columns: Columns, rows: int) -> list[str]:
-    found = []
-    position = np.asarray(columns["position"]).astype(np.int64)
-    values, counts = np.unique(position, return_counts=True)
-    if (counts > 1).any():
-        twice = values[counts > 1]
-        found.append(f"position {twice[0]} occurs {counts.max()} times ({len(twice)} duplicated)")
-    outside = values[(values < 0) | (values >= rows)]
-    if len(outside):
-        found.append(f"position {outside[0]} is outside 0..{rows - 1} ({len(outside)} such)")
-    assert subset.positions is not None
-    there = describe_positions(columns)
-    if there.count != subset.positions.count:
-        found.append(f"{there.count} positions, the manifest says {subset.positions.count}")
-    if there != subset.positions:
-        found.append("the positions file does not have the sha256 that the manifest names")
-    wanted = subset.budget.count
-    if subset.budget.fraction is not None:
-        wanted = round(subset.budget.fraction * rows)
-    if wanted not in (None, there.count):
-        found.append(f"{there.count} positions, the budget asks for {wanted}")
-    return found

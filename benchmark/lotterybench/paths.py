@@ -44,6 +44,11 @@ def signals_folder() -> Path:
     return cache_folder() / "signals"
 
 
+def targets_folder() -> Path:
+    """Return the folder of targets that priors gave, inside the cache."""
+    return cache_folder() / "targets"
+
+
 def base_file(root: Path, base: str) -> Path:
     """Return where the record of a base lies."""
     return root / base / "base.json"

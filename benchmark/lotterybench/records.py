@@ -1,69 +1,22 @@
 """What is written down of data: bases and subset manifests, and how digests are taken."""
 
-import hashlib
-import json
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from lotterybench.errors import BadRecord
+from lotterybench.schema import SLUG as SLUG
+from lotterybench.schema import Record as Record
+from lotterybench.schema import Sha256 as Sha256
+from lotterybench.schema import Slug as Slug
+from lotterybench.schema import SubsetId as SubsetId
+from lotterybench.schema import canonical_json as canonical_json
+from lotterybench.schema import sha256_of as sha256_of
 
-SLUG = r"[a-z0-9]+(?:[.-][a-z0-9]+)*"
-Slug = Annotated[str, Field(pattern=rf"^{SLUG}$", max_length=80)]
-SubsetId = Annotated[str, Field(pattern=rf"^{SLUG}/{SLUG}$", max_length=160)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 WordNetId = Annotated[str, Field(pattern=r"^n[0-9]{8}$")]
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
-
-
-def canonical_json(thing: Any) -> bytes:
-    """Serialise to the one JSON text that digests are taken of: sorted keys, no spaces, ASCII."""
-    text = json.dumps(thing, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return text.encode()
-
-
-def sha256_of(thing: Any) -> str:
-    """Return the sha256, in hex, of a thing's canonical JSON."""
-    return hashlib.sha256(canonical_json(thing)).hexdigest()
-
-
-class Record(BaseModel):
-    """A frozen record; unknown fields are refused, and fields at their default leave no trace.
-
-    The second rule keeps digests and run keys alive when a later version adds a field.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @classmethod
-    def read(cls, text: str | bytes, where: str) -> Self:
-        """Parse JSON; raise `BadRecord` with `where` and every fault in one line."""
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc'])) or 'record'}: {fault['msg']}"
-                for fault in error.errors()
-            )
-            line = " ".join(f"{where} is not a valid {cls.__name__.lower()}: {faults}".split())
-            raise BadRecord(line) from None
-
-    def fields(self, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """Return the fields that differ from their defaults, as JSON types."""
-        found: dict[str, Any] = self.model_dump(
-            mode="json", exclude_defaults=True, exclude=set(without)
-        )
-        return found
-
-    def pretty(self) -> bytes:
-        """Return the JSON text that is committed: indented, keys in the order of the class."""
-        return (json.dumps(self.fields(), indent=2, ensure_ascii=True) + "\n").encode()
-
-    def line(self) -> str:
-        """Return the record as one line of canonical JSON, without a line end."""
-        return canonical_json(self.fields()).decode()
 
 
 class Origin(Record):
@@ -235,6 +188,32 @@ class SelectedWith(Record):
     labels: bool = False
 
 
+STREAM_EPOCHS = 100  # of a stream that its manifest lists the digests of
+
+
+class PriorTargets(Record):
+    """The targets that a stream's samples are trained towards (protocol §10).
+
+    `prior` names the network that made them, `weights` is the sha256 of its weights, `digest` that
+    of the targets.
+    """
+
+    prior: str
+    weights: Sha256
+    digest: Sha256
+
+
+class Stream(Record):
+    """What a subset of kind `stream` draws: the digests of its epochs 0 to 99 (see `streams`).
+
+    The rule needs no more than the manifest's seed and the fraction of its budget. `targets` are
+    those of accelerated training; a stream of the base method has none.
+    """
+
+    epochs: list[Sha256] = Field(min_length=STREAM_EPOCHS, max_length=STREAM_EPOCHS)
+    targets: PriorTargets | None = None
+
+
 class CreatedWith(Record):
     """The software that made a manifest; `code` is the digest of the selection code."""
 
@@ -254,13 +233,14 @@ class Subset(Record):
     version: int = Field(ge=0)
     base: Slug
     base_digest: Sha256
-    kind: Literal["classes", "samples"]
+    kind: Literal["classes", "samples", "stream"]
     selector: str
     settings: dict[str, Any] = {}
     seed: int = Field(ge=0)
     budget: Budget
     classes: list[str] | None = None
     positions: Positions | None = None
+    stream: Stream | None = None
     selected_with: SelectedWith
     created_with: CreatedWith
     digest: Sha256
@@ -271,11 +251,17 @@ class Subset(Record):
     def _holds(self) -> Self:
         if self.id.split("/")[0] != self.base:
             raise ValueError(f"id {self.id!r} does not begin with its base {self.base!r}")
-        given = {"classes": bool(self.classes), "samples": self.positions is not None}
-        for kind, field in (("classes", "classes"), ("samples", "positions")):
-            if given[kind] != (self.kind == kind):
-                needs = "needs" if self.kind == kind else "has no"
-                raise ValueError(f"a subset of kind {self.kind} {needs} the field {field}")
+        given = {
+            "classes": ("classes", bool(self.classes)),
+            "samples": ("positions", self.positions is not None),
+            "stream": ("stream", self.stream is not None),
+        }
+        for kind, (field, there) in given.items():
+            if there != (self.kind == kind):
+                needs = "needs the" if self.kind == kind else "has no"
+                raise ValueError(f"a subset of kind {self.kind} {needs} field {field}")
+        if self.stream is not None and self.budget.fraction is None:
+            raise ValueError("a stream's budget is a fraction of the samples")
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
             raise ValueError(f"classes are named twice: {', '.join(twice)}")
@@ -296,8 +282,13 @@ class Subset(Record):
         return sha256_of(self.fields(without=AFTERWARDS))
 
     def data_digest(self) -> str:
-        """Return the digest of the data selected: the base's, and the positions or classes."""
+        """Return the digest of the data selected: the base's, and the positions or classes.
+
+        Of a stream the positions of its epochs, so that its targets change no random number.
+        """
         chosen = self.positions.sha256 if self.positions else self.classes
+        if self.stream is not None:
+            chosen = self.stream.epochs
         return sha256_of([self.base_digest, self.kind, chosen])
 
 

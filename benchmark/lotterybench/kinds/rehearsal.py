@@ -17,6 +17,7 @@ rehearse: Registry[Any] = Registry("kind of study")
 rehearse.lazy("tickets", at="lotterybench.kinds.rehearsal:of_recipe")
 rehearse.lazy("transfer", at="lotterybench.kinds.rehearsal:of_recipe")
 rehearse.lazy("pretrained", at="lotterybench.kinds.pretrained.rehearsal:of_stage")
+rehearse.lazy("acceleration", at="lotterybench.kinds.acceleration.rehearsal:of_stage")
 
 DECIDES = ("base", "resolution", "recipe", "backbone", "pretraining", "target", "canvases")
 

@@ -12,12 +12,13 @@ from PIL import Image
 from lotterybench.errors import BadData, BadRecord
 from lotterybench.keyrings import Keyring
 from lotterybench.keyrings import load as load_keyring
-from lotterybench.manifests import load_base, load_positions, problems
+from lotterybench.manifests import load_base, load_positions
 from lotterybench.paths import positions_file
 from lotterybench.progress import bar
 from lotterybench.records import SPLITS, Base, Split, Subset
 from lotterybench.shards.index import INDEX, UNFINISHED, Config, Shard, ShardIndex
 from lotterybench.shards.members import image_key, read_tar
+from lotterybench.validity import problems
 
 Held = list[tuple[int, int]]  # position and label of each sample, in a tar's order
 
@@ -152,6 +153,8 @@ def _config_faults(
         faults = problems(subset, columns, base, keyring)
     except Exception as error:  # whatever a crafted file makes the Parquet reader raise
         return [f"{config.name}: {_line(error)}"]
+    if subset.stream is not None:
+        return [f"{config.name}: a stream is redrawn every epoch and has no shards"]
     names = base.class_names if subset.classes is None else subset.classes
     for field, told, true in (
         ("name", config.name, subset.name),

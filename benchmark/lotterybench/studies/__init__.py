@@ -3,12 +3,14 @@
 import json
 
 from lotterybench.errors import BadRecord
-from lotterybench.studies.base import Finding, Pruning, Recipe, Study
+from lotterybench.studies.acceleration import AccelerationStudy
+from lotterybench.studies.base import Finding, Pruning, Recipe, Study, failures
 from lotterybench.studies.pretrained import PretrainedStudy
 from lotterybench.studies.tickets import Arm, TicketStudy
 from lotterybench.studies.transfer import TransferStudy
 
 __all__ = [
+    "AccelerationStudy",
     "Arm",
     "Finding",
     "PretrainedStudy",
@@ -17,10 +19,12 @@ __all__ = [
     "Study",
     "TicketStudy",
     "TransferStudy",
+    "failures",
     "read_study",
 ]
 
 KINDS: dict[str, type[Study]] = {
+    "acceleration": AccelerationStudy,
     "pretrained": PretrainedStudy,
     "tickets": TicketStudy,
     "transfer": TransferStudy,

@@ -1,5 +1,6 @@
 """What all ticket studies share: how networks are trained and pruned, and one stage's line."""
 
+from collections.abc import Iterable
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -138,3 +139,14 @@ class Finding(Record):
     def passes(self) -> float:
         """Return the cost in forward passes of an image: one of training counts as three."""
         return 3.0 * self.images + self.looked
+
+
+def failures(findings: Iterable[Finding]) -> list[str]:
+    """Return a line for each stage that came to no result, with the reason."""
+    return [
+        f"{one.stage} of {one.arm}"
+        + "".join(f", {name} {value}" for name, value in one.of.items())
+        + f", seed {one.seed}: {one.status} ({one.reason})"
+        for one in findings
+        if one.status != "ok"
+    ]

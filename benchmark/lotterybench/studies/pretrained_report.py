@@ -130,7 +130,8 @@ class PretrainedReport(Record):
     """Everything that is known of a study of pre-trained tickets, from its findings alone.
 
     `seeds` and `dense` are those planned. `weights` says whether pre-training was one or of each
-    seed: of one, statements are about those weights. `images` were trained on in all.
+    seed: of one, statements are about those weights. `failed` names stages without a result;
+    `images` were trained on in all.
     """
 
     study: Slug
@@ -141,7 +142,7 @@ class PretrainedReport(Record):
     dense: int
     weights: str
     findings: int
-    failed: int
+    failed: list[str]
     images: int
     ladders: list[Ladder]
     universal: list[Universal] = []

@@ -1,5 +1,6 @@
 """Tracks: what is ranked, on what, how. Names only; no torch."""
 
+from lotterybench.tracks import acceleration as acceleration
 from lotterybench.tracks import cifar10 as cifar10
 from lotterybench.tracks import cifar100 as cifar100
 from lotterybench.tracks import digits as digits

@@ -18,7 +18,7 @@ from lotterybench.kinds.stages import Stage, folder_of
 from lotterybench.kinds.stages.artefact import DONE, Done
 from lotterybench.kinds.tickets.sets import PracSet, load_set
 from lotterybench.kinds.tickets.split import Split, split_of
-from lotterybench.manifests import Columns, describe_positions, find_base, save_manifest
+from lotterybench.manifests import find_base, save_manifest
 from lotterybench.methods import method
 from lotterybench.methods.base.architectures import architecture
 from lotterybench.paths import signals_folder, stages_folder, study_subsets
@@ -28,6 +28,7 @@ from lotterybench.records import Base, Budget, CreatedWith, Proxy, SelectedWith,
 from lotterybench.storage import write_whole
 from lotterybench.studies import Finding, Study
 from lotterybench.studies.tickets import Arm
+from lotterybench.validity import Columns, describe_positions
 
 UNCOUNTED = -(2**15)  # an arm without CET writes down the counts of its set alone
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -60,20 +61,33 @@ def save_encoder(encoder: nn.Module, path: Path, about: dict[str, str]) -> None:
 def load_encoder(path: Path) -> nn.Module:
     """Return the encoder that `--save-encoder` wrote, in evaluation mode, on the CPU.
 
-    Its header says which backbone it is, for images of how many channels and pixels. Raises
-    `BadRequest` for another file, and for a method of one's own, whose shape only its code knows.
+    Raises `BadRequest` for another file, and for a method of one's own, whose shape only its code
+    knows.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {}).get("encoder", "{}"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, SafetensorError) as error:
-        raise BadRequest(f"{path} is no encoder file: {error}") from None
-    if "backbone" not in about:
-        raise BadRequest(f"{path} does not say which backbone it holds")
+    about = header(path)
+    with safe_open(path, "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}
     encoder = build(
         about["backbone"], in_chans=about["in_chans"], size=about["size"], seed=0,
         width=about.get("width", 1.0),
     )  # fmt: skip
-    encoder.load_state_dict(weights)
+    try:
+        encoder.load_state_dict(weights)
+    except RuntimeError:
+        raise BadRequest(f"{path} holds other weights than its {about['backbone']} has") from None
     return encoder.eval()
+
+
+def header(path: Path) -> dict[str, Any]:
+    """Return what an encoder file's header says: its backbone, for how many channels and pixels.
+
+    Raises as `load_encoder` does.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about: dict[str, Any] = json.loads((file.metadata() or {}).get("encoder", "{}"))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise BadRequest(f"{path} is no encoder file: {error}") from None
+    if not isinstance(about, dict) or not {"backbone", "in_chans", "size"} <= set(about):
+        raise BadRequest(f"{path} does not say which backbone it holds")
+    return about

@@ -59,7 +59,7 @@ def train(task: Task, made: Learner | Trained, engine: Engine | None = None) -> 
         return made
     with _own_randomness(task):
         curve = _fit(task, made, engine or Engine())
-    seen = len(curve) * task.data.count * made.views
+    seen = made.seen() if made.seen else len(curve) * task.data.count * made.views
     return Trained(made.encoder, made.classifier, seen, tuple(curve))
 
 
@@ -129,11 +129,17 @@ def _fit(task: Task, learner: Learner, engine: Engine) -> list[Epoch]:
 
 
 def make_optimizer(net: nn.Module, plan: Schedule) -> torch.optim.Optimizer:
-    """Return timm's optimiser over the parameters of `net` that want a gradient."""
+    """Return timm's optimiser over the parameters of `net` that want a gradient.
+
+    One that gets none in a step keeps its value, and may get one in a later step.
+    """
     settings: dict[str, Any] = {"lr": plan.lr, "weight_decay": plan.weight_decay, "momentum": 0.9}
     if plan.optimiser in FUSED:
         settings["fused"] = True
     made: torch.optim.Optimizer = create_optimizer_v2(net, opt=plan.optimiser, **settings)
+    if isinstance(made, torch.optim.SGD):  # fused, it takes no parameter that joins others later
+        for parameter in (p for group in made.param_groups for p in group["params"]):
+            made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return made
 
 

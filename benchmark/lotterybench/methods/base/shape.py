@@ -91,7 +91,8 @@ class Learner:
     `loss` returns the mean loss of a batch or (loss, outputs), outputs being what the network
     says of each row before the update: logits (n, classes) of a supervised method, which observers
     receive. `after_backward` and `after_step` are called with the batch before and after the
-    optimiser's step. `views` is how many images of each row go through the network.
+    optimiser's step. `views` is how many images of each row go through the network; where that
+    changes, it is the most, and `seen` tells after the training how many images did in all.
     """
 
     encoder: nn.Module
@@ -102,6 +103,7 @@ class Learner:
     classifier: nn.Module | None = None
     after_backward: Callable[[Batch], None] | None = None
     after_step: Callable[[Batch], None] | None = None
+    seen: Callable[[], int] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,3 +11,4 @@ _HERE = "lotterybench.score.studies"
 report.lazy("tickets", at=f"{_HERE}.tickets:report_of")
 report.lazy("transfer", at=f"{_HERE}.transfer:report_of")
 report.lazy("pretrained", at=f"{_HERE}.pretrained:report_of")
+report.lazy("acceleration", at=f"{_HERE}.acceleration:report_of")

@@ -20,7 +20,7 @@ from lotterybench.score.studies.ladders import (
     universal_of,
     values_of,
 )
-from lotterybench.studies import Finding
+from lotterybench.studies import Finding, failures
 from lotterybench.studies.pretrained import PretrainedStudy
 from lotterybench.studies.pretrained_report import (
     Agreement,
@@ -46,7 +46,7 @@ def report_of(study: PretrainedStudy, findings: Sequence[Finding]) -> Pretrained
     return PretrainedReport(
         study=study.name, study_version=study.version, study_digest=digest, base=study.base,
         seeds=study.seeds, dense=study.dense, weights=study.weights, findings=len(findings),
-        failed=sum(finding.status != "ok" for finding in findings),
+        failed=failures(findings),
         images=sum(finding.images for finding in findings), ladders=ladders,
         universal=universal_of(study, ladders), pretasks=_pretasks(findings),
         agreements=_agreements(findings), kernels=_kernels(findings),

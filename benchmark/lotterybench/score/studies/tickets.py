@@ -10,7 +10,7 @@ import numpy as np
 from lotterybench.errors import BadResults
 from lotterybench.ranking import replicates
 from lotterybench.ranking.claims import TwoSided, claim_word
-from lotterybench.studies import Finding, TicketStudy
+from lotterybench.studies import Finding, TicketStudy, failures
 from lotterybench.studies.figures import Figure, Gap
 from lotterybench.studies.tickets import Claim
 from lotterybench.studies.tickets_report import (
@@ -48,10 +48,7 @@ def report_of(study: TicketStudy, findings: Sequence[Finding]) -> TicketsReport:
         savings=_savings(study, rounds, tickets),
         overlaps=_overlaps([one for one in ok if one.stage == "set-overlap"]),
         claims=[_claimed(study, claim, rounds, samples) for claim in study.claims],
-        failed=[
-            f"{one.stage} {one.arm} {dict(one.of)} seed {one.seed}: {one.reason}"
-            for one in findings if one.status != "ok"
-        ],
+        failed=failures(findings),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from lotterybench.ranking.gain import normalised_gain
 from lotterybench.score.studies.transfer_contrasts import contrasts_of
 from lotterybench.score.studies.transfer_controls import control_cells, pooled_controls
 from lotterybench.score.studies.transfer_scores import Key, Scores, paired, pooled
-from lotterybench.studies import Finding
+from lotterybench.studies import Finding, failures
 from lotterybench.studies.transfer import Source, TransferStudy
 from lotterybench.studies.transfer_report import (
     Area,
@@ -52,7 +52,7 @@ def report_of(study: TransferStudy, findings: Sequence[Finding]) -> TransferRepo
         seeds=len({one.seed for one in findings}),
         trainings=len(trained),
         images=sum(one.images for one in trained),
-        failed=[_failed(one) for one in findings if one.status != "ok"],
+        failed=failures(findings),
         sources=facts,
         pooled=over,
         trends=_trends(study, facts, over),
@@ -65,11 +65,6 @@ def report_of(study: TransferStudy, findings: Sequence[Finding]) -> TransferRepo
         cells=cells,
         control_cells=control_cells(scores),
     )
-
-
-def _failed(one: Finding) -> str:
-    where = ", ".join(f"{name} {value}" for name, value in one.of.items())
-    return f"{one.stage} of {one.arm}, {where}, seed {one.seed}: {one.status} ({one.reason})"
 
 
 def _facts(study: TransferStudy, findings: Iterable[Finding]) -> list[SourceFacts]:
