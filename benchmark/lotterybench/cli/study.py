@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lotterybench.cli.output import emit
 from lotterybench.errors import LotteryBenchError
+from lotterybench.records import Record
 
 if TYPE_CHECKING:
     from lotterybench.forecast import Outlook
@@ -65,6 +66,8 @@ def tell(study: Study, folder: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found.fields(), indent=2))
         return
+    for line in getattr(found, "says", []):
+        print(line)
     for name, rows in found:
         if isinstance(rows, list) and rows and not isinstance(rows[0], str):
             print(f"\n{name}")
@@ -74,13 +77,12 @@ def tell(study: Study, folder: Path, as_json: bool) -> None:
 
 
 def _shown(value: object) -> object:
-    """Return a cell: figures with their interval, gaps by their value and bounds."""
-    from lotterybench.studies.figures import Figure, Gap
+    """Return a cell: a figure with half of its interval, other estimates with their bounds."""
+    from lotterybench.studies.figures import Figure
 
     if isinstance(value, Figure):
         return str(value)
-    if isinstance(value, Gap):
-        return f"{value.value:+.2f}" + (
-            "" if value.low is None else f" [{value.low:+.2f}, {value.high:+.2f}]"
-        )
+    if isinstance(value, Record) and {"value", "low", "high"} <= set(type(value).model_fields):
+        middle, low, high = (getattr(value, name) for name in ("value", "low", "high"))
+        return f"{middle:+.2f}" + ("" if low is None else f" [{low:+.2f}, {high:+.2f}]")
     return round(value, 3) if isinstance(value, float) else value

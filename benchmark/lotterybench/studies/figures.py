@@ -1,5 +1,7 @@
 """Figures over replicates, as reports of studies print them."""
 
+from math import floor, log10
+
 from lotterybench.records import Record
 
 
@@ -19,7 +21,9 @@ class Figure(Record):
     def __str__(self) -> str:
         if self.low is None or self.high is None:
             return f"{self.value:.4g}"
-        return f"{self.value:.4g} ±{(self.high - self.low) / 2:.2g}"
+        half = (self.high - self.low) / 2
+        digits = max(0, 1 - floor(log10(half))) if half else 2  # two that mean something
+        return f"{self.value:.{digits}f} ±{half:.{digits}f}"
 
 
 class Gap(Record):
