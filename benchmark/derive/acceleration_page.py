@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+from acceleration_rankings import rankings
 from page_tables import table
 
 from lotterybench.paths import findings_file, timings_file
@@ -151,15 +152,15 @@ def page(entry: AccelerationStudy, report: AccelerationReport, times: Times) -> 
         else "Each seed has its own."
     )
     parts = [
-        head(entry, report), CONTRASTS.format(primary=entry.primary), contrasts(report), ARMS,
-        arms(report), BUDGET.format(queries=entry.queries, bank=entry.bank),
-        curves(entry, report, times),
+        head(entry, report), rankings(report), CONTRASTS.format(primary=entry.primary),
+        contrasts(report), ARMS, arms(report),
+        BUDGET.format(queries=entry.queries, bank=entry.bank), curves(entry, report, times),
         PRIORS.format(method=entry.methods[0].name, weights=weights), priors(report, times),
         MAPS, maps(report),
     ]  # fmt: skip
     if report.rates:
         parts += [RATES, rates(report)]
-    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
 
 
 def head(entry: AccelerationStudy, report: AccelerationReport) -> str:

@@ -12,6 +12,10 @@ and the defaults of `lotterybench list methods` from
 
     OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py cifar10 METHOD… --seeds 1
 
+and the rates of `digits-rela-methods`, beside SimCLR's, from
+
+    OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py digits METHOD… --seeds 2
+
 and the rates of self-supervised transformers (docs/tracks.md) from
 
     OMP_NUM_THREADS=1 python benchmark/derive/learning_rates.py cifar10-5k METHOD… --seeds 1
@@ -68,6 +72,9 @@ DEFAULT = Sweep(
 )
 # What a machine without a GPU affords: the same images at half the side, fewer epochs.
 SHORT = Sweep(16, None, {"epochs": 6, "batch": 128}, ["vit"], {"sgd": 0.12, "adamw": 0.002})
+# As many images and epochs as the study of methods on digits trains on.
+FEW = Sweep(8, 600, {"epochs": 16, "batch": 64}, ["resnet"], {"sgd": 0.12, "adamw": 0.004})
+OTHERS = {"cifar10-5k": SHORT, "digits": FEW}
 
 
 def main() -> None:
@@ -84,7 +91,7 @@ def main() -> None:
     found = images(base.id, "train")
     labels = torch.from_numpy(found.labels.copy())
     for name in args.methods:
-        sweep = SWEEPS.get((args.base, name), SHORT if args.base == "cifar10-5k" else DEFAULT)
+        sweep = SWEEPS.get((args.base, name), OTHERS.get(args.base, DEFAULT))
         pixels = torch.from_numpy(reduced(found.pixels, sweep.side).transpose(0, 3, 1, 2).copy())
         rows = torch.from_numpy(np.random.default_rng(0).permutation(len(labels))[: sweep.rows])
         held, kept = rows.tensor_split([len(rows) // 5])

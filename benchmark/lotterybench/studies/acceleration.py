@@ -22,7 +22,8 @@ class Form(NamedTuple):
     """What an arm is: its samples, its targets, when stage 1 ends, and for how long it trains.
 
     `mild` has the views of stage 1 without its loss. `shorter` is the budget's share of the
-    epochs; `equal-cost` as many epochs as cost what an accelerated training and its prior cost.
+    epochs; `equal-cost` as many epochs as cost what an accelerated training and its prior cost,
+    or its share of the prior in a study that ranks methods.
     """
 
     data: Literal["full", "redrawn", "fixed"]
@@ -52,6 +53,7 @@ FORMS: dict[Arm, Form] = {
 REQUIRED: tuple[Arm, ...] = tuple(arm for arm in FORMS if arm != "rela-fixed-projection")
 ESSENTIAL: tuple[Arm, ...] = ("base-full", "base-shorter", "base-redrawn", "rela-redrawn")
 SWEPT: tuple[Arm, ...] = ("base-redrawn", "rela-redrawn")  # at every budget
+FEWEST = 4  # configurations that are ranked
 
 
 class Training(Record):
@@ -144,10 +146,13 @@ class AccelerationStudy(Study):
     `domain` holds the samples. The first stage ends after `share` of the epochs, rounded down; the
     adaptive switch is an arm. `prior_seeds` says whether a prior is one for all seeds or each
     seed's own. Targets have the student's dimension, or fewer where the prior has. Over a training
-    k-NN looks `looks` times at the first `bank` training and `queries` test images.
+    k-NN looks `looks` times at the first `bank` training and `queries` test images. What a study
+    `asks` is whether methods gain, for which the first has every control, or whether arms rank
+    methods as full data do, for which all have one main prior.
     """
 
     kind: Literal["acceleration"]
+    asks: Literal["acceleration", "ranking"] = "acceleration"
     domain: Domain
     priors: list[Source] = Field(min_length=1)
     methods: list[Compared] = Field(min_length=1)
@@ -175,11 +180,26 @@ class AccelerationStudy(Study):
                 raise ValueError(f"two {what} have one name: {names}")
         for method in self.methods:
             self._check(method, known)
+        if len({(one.training.line(), *one.rates) for one in self.methods}) < len(self.methods):
+            raise ValueError("two methods are one: they are trained alike and differ in name alone")
+        if self.asks == "ranking":
+            self._check_ranking()
+        else:
+            self._check_controls()
+        return self
+
+    def _check_controls(self) -> None:
         first = self.methods[0]
         _all_there(first.name, REQUIRED, first.arms)
         if not any(self.prior(name).how == "random" for name in first.priors):
             raise ValueError(f"{first.name} has no prior with random weights (protocol §10)")
-        return self
+
+    def _check_ranking(self) -> None:
+        if len(self.methods) < FEWEST:
+            raise ValueError(f"a ranking takes at least {FEWEST} methods, not {len(self.methods)}")
+        mains = sorted({method.main for method in self.methods})
+        if len(mains) > 1:
+            raise ValueError(f"methods of a ranking have one main prior, not {', '.join(mains)}")
 
     def _check(self, method: Compared, known: list[str]) -> None:
         strange = [name for name in method.priors if name not in known]

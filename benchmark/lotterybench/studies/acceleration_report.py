@@ -122,8 +122,74 @@ class RateRow(Record):
     chosen: bool
 
 
+class Range(Record):
+    """One-sided 5 % and 95 % bootstrap bounds."""
+
+    low: float
+    high: float
+
+
+class RankGap(Record):
+    """An arm's τ-b with full data less another arm's, on the configurations that have both (n).
+
+    `tau` is the other arm's. `equal_cost` says that the other arm, full data for fewer epochs, has
+    as many as the first's cost pays for. `families` and `configurations` are bounds by what was
+    resampled, as in `RankRow`.
+    """
+
+    arm: Arm
+    prior: str | None = None
+    n: int
+    tau: float | None = None
+    difference: float | None = None
+    equal_cost: bool = False
+    families: Range | None = None
+    configurations: Range | None = None
+
+
+class RankRow(Record):
+    """How an arm ranks the configurations by linear accuracy, against full data (protocol §3, §4).
+
+    `tau` (Kendall's τ-b) and `rho` (Spearman) are between seed means, of `n` configurations of
+    `groups` families, objective × backbone group, outside those that trained the prior; `tau_all`
+    is with these. Bounds resample families, on seed means (None below six of them), and, as
+    sensitivity only, configurations, or configurations and their seeds. `repeat_full` and
+    `repeat_arm` are the τ-b of a side with itself on disjoint halves of its seeds, `arm_ceiling`
+    that of a perfect proxy with this arm's noise, `ratio` τ over it where it is at least 0.5.
+    `cost` is in forward passes, over full data's: all trainings of the arm and, once, the prior of
+    its targets. `failures` are trainings of the arm that failed and rank last. `verdict` and `why`
+    are those of protocol §8.
+    """
+
+    arm: Arm
+    prior: str | None = None
+    budget: float
+    n: int
+    groups: int
+    seeds_full: int
+    seeds: int
+    tau: float | None = None
+    rho: float | None = None
+    tau_all: float | None = None
+    families: Range | None = None
+    configurations: Range | None = None
+    two_level: Range | None = None
+    repeat_full: float | None = None
+    repeat_arm: float | None = None
+    arm_ceiling: float | None = None
+    ratio: float | None = None
+    cost: float
+    failures: int = 0
+    against: list[RankGap] = []
+    verdict: Literal["faithful", "ticket", "refuted", "undecided", "descriptive"]
+    why: str
+
+
 class AccelerationReport(Record):
-    """The whole report. `says` is what may be said of it; `failed` names what has no result."""
+    """The whole report. `says` is what may be said of it; `failed` names what has no result.
+
+    `rankings` has arms of at least four configurations; `unranked` is who is not ranked, and why.
+    """
 
     schema_version: Literal[1] = 1
     study: Slug
@@ -143,3 +209,5 @@ class AccelerationReport(Record):
     maps: list[MapRow]
     rates: list[RateRow]
     curves: list[CurvePoint]
+    rankings: list[RankRow] = []
+    unranked: dict[str, str] = {}

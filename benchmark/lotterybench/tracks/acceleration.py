@@ -3,6 +3,9 @@
 At 16 pixels every arm is BYOL's; SimCLR has what a claim of acceleration needs: full data, as many
 steps of it, equal cost, the redrawn half with and without targets, and a random prior, so that a
 direction takes about an hour on two cores. Both have all budgets.
+
+Studies of `methods` rank the pool of self-supervised methods: full data, half of it with and
+without targets, redrawn and fixed, and full data for half of the epochs.
 """
 
 from lotterybench.studies.acceleration import (
@@ -15,6 +18,7 @@ from lotterybench.studies.acceleration import (
 )
 from lotterybench.studies.transfer import Domain
 from lotterybench.tracks.base import study
+from lotterybench.tracks.base.selfsup import SGD
 
 PAPER = Training(
     method="byol", backbone="resnet18", epochs=100, lr=1e-3, optimiser="adamw", weight_decay=0.01,
@@ -44,6 +48,17 @@ def compared(byol: Training, rates: dict[str, list[float]], priors: list[str]) -
             name="simclr", training=simclr, arms=[*ESSENTIAL, "base-equal-cost"],
             priors=[priors[0], priors[-1]], rates=tried["simclr"],
         ),
+    ]  # fmt: skip
+
+
+def pool(training: Training, rates: dict[str, float], priors: list[str]) -> list[Compared]:
+    """Return methods at their rates, with the arms that ranking them takes."""
+    return [
+        Compared(
+            name=name, training=training.model_copy(update={"method": name, "lr": rate}),
+            arms=[*ESSENTIAL, "base-equal-cost", "base-fixed", "rela-fixed"], priors=priors,
+        )
+        for name, rate in rates.items()
     ]  # fmt: skip
 
 
@@ -78,6 +93,38 @@ study.add(
         methods=compared(
             _TINY, {"byol": [0.48], "simclr": [0.03]}, ["other-half", "same", "random"]
         ),
+        looks=4,
+        bank=200,
+        queries=200,
+    ),
+)
+
+# The best of three on held-out training images, the lower of equals
+# (benchmark/derive/learning_rates/digits-{selfsup,simclr}.jsonl).
+_RATES = {
+    "barlow-twins": 0.48, "byol": 0.48, "dcl": 0.03, "dino": 0.03, "moco-v1": 0.03,
+    "moco-v2": 0.03, "moco-v3": 0.48, "nnclr": 0.12, "simclr": 0.1, "simsiam": 0.48, "swav": 0.03,
+    "vicreg": 0.12,
+}  # fmt: skip
+
+study.add(
+    "digits-rela-methods",
+    AccelerationStudy(
+        schema_version=1,
+        name="digits-rela-methods",
+        version=1,
+        title="Does ReLA at 50 % rank self-supervised methods on digits as full data do?",
+        kind="acceleration",
+        asks="ranking",
+        base="digits",
+        seeds=3,
+        domain=_DIGITS,
+        priors=[
+            trained("other-half", _OTHER, _TINY),
+            Source(name="random", how="random", backbone="resnet"),
+        ],
+        methods=pool(_TINY, _RATES, ["other-half", "random"]),
+        budgets=[0.5],
         looks=4,
         bank=200,
         queries=200,
@@ -149,6 +196,32 @@ def published(base: str, other: str) -> None:
         ),
     )
 
+
+_SIXTEEN = Training(method="byol", backbone="resnet8", epochs=60, lr=0.24)
+_CIFAR10 = Domain(name="cifar10", base="cifar10", each=1000)
+_CIFAR100 = Domain(name="cifar100", base="cifar100", each=100)
+
+study.add(
+    "cifar10-rela-methods-16px",
+    AccelerationStudy(
+        schema_version=1,
+        name="cifar10-rela-methods-16px",
+        version=1,
+        title="Does ReLA at 50 % rank self-supervised methods on cifar10 as full data do?",
+        kind="acceleration",
+        asks="ranking",
+        base="cifar10",
+        resolution=16,
+        seeds=3,
+        domain=_CIFAR10,
+        priors=[
+            trained("cifar100", _CIFAR100, _SIXTEEN.model_copy(update={"epochs": 40})),
+            Source(name="random", how="random", backbone="resnet8"),
+        ],
+        methods=pool(_SIXTEEN, SGD, ["cifar100"]),
+        budgets=[0.5],
+    ),
+)
 
 sixteen("cifar10", 1000, "cifar100", 100)
 sixteen("cifar100", 100, "cifar10", 1000)

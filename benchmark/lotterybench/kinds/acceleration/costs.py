@@ -35,13 +35,18 @@ def passes_of_prior(study: AccelerationStudy, source: Source) -> int:
 def equal_cost(study: AccelerationStudy, method: Compared, prior: str) -> int:
     """Return the epochs on full data that cost what a training on the primary budget does.
 
-    The prior is paid for in full, whatever is trained with it afterwards.
+    The prior is paid for in full, whatever is trained with it afterwards. A study that ranks
+    methods trains all of them with it, so that each training pays its share, as for a selection
+    (protocol §5).
     """
     count, training = count_of(study.domain), method.training
     of_an_image = TRAINED * training.views
     spent = of_an_image * training.epochs * samples_at(count, "redrawn", study.primary)
-    spent += passes_of_prior(study, study.prior(prior))
-    return max(1, round(spent / (of_an_image * count)))
+    share = 1.0
+    if study.asks == "ranking":
+        share = 1 / len(study.methods) / (study.seeds if study.prior_seeds == "one" else 1)
+    whole = spent + share * passes_of_prior(study, study.prior(prior))
+    return max(1, round(whole / (of_an_image * count)))
 
 
 def lengths(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -12,6 +13,7 @@ from lotterybench.kinds.acceleration.teaching import check
 from lotterybench.kinds.stages import Stage
 from lotterybench.kinds.transfer.samples import count_of
 from lotterybench.manifests import find_base
+from lotterybench.methods.base.families import family_of
 from lotterybench.records import Base, sha256_of
 from lotterybench.studies.acceleration import (
     FORMS,
@@ -23,20 +25,23 @@ from lotterybench.studies.acceleration import (
     Training,
 )
 from lotterybench.studies.transfer import Domain
-from lotterybench.trials import Setting
+from lotterybench.trials import LARGEST_FAMILY, Setting
 
 
 def stages_of(study: AccelerationStudy, base: Base, seeds: int | None = None) -> list[Stage]:
     """Return a study's stages: priors and their targets, rates, maps, and every arm.
 
     Models whose weights must be at hand come first. Raises `BadRequest` for a prior's base whose
-    images have another shape than the study's, and for a method's settings that it does not have.
+    images have another shape than the study's, for a method's settings that it does not have, and
+    for families that are too large to be ranked.
     """
     for training in (*(one.training for one in study.priors), *(m.training for m in study.methods)):
         if training is not None:
             check(training)
     for source in study.priors:
         _check_shape(source, base)
+    if study.asks == "ranking":
+        _check_families(study)
     plan = Plan(study, base)
     for source in sorted(study.priors, key=lambda one: one.how != "model"):
         plan.prior(source, 0)
@@ -55,6 +60,16 @@ def samples_seed(study: AccelerationStudy, seed: int) -> str:
     """
     named = [study.name, study.version, study.domain.fields(), seed]
     return sha256_of(["acceleration samples", *named])
+
+
+def _check_families(study: AccelerationStudy) -> None:
+    trained = (one.training for one in study.methods)
+    for family, count in Counter(family_of(t.method, t.backbone) for t in trained).items():
+        if count > LARGEST_FAMILY:
+            raise BadRequest(
+                f"the family {family} has {count} configurations; {LARGEST_FAMILY} may be ranked "
+                "(protocol §1)"
+            )
 
 
 def _check_shape(source: Source, base: Base) -> None:

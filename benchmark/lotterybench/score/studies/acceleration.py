@@ -8,6 +8,8 @@ import numpy as np
 
 from lotterybench.errors import BadResults
 from lotterybench.score.studies.acceleration_contrasts import contrasts_of
+from lotterybench.score.studies.acceleration_pool import Pool
+from lotterybench.score.studies.acceleration_ranking import ranking_says, rankings_of
 from lotterybench.score.studies.acceleration_scores import (
     TRAINED,
     BySeed,
@@ -17,7 +19,7 @@ from lotterybench.score.studies.acceleration_scores import (
     figure,
 )
 from lotterybench.studies import Finding, failures
-from lotterybench.studies.acceleration import FORMS, AccelerationStudy
+from lotterybench.studies.acceleration import FEWEST, FORMS, AccelerationStudy
 from lotterybench.studies.acceleration_report import (
     AccelerationReport,
     ArmRow,
@@ -42,6 +44,10 @@ def report_of(study: AccelerationStudy, findings: Sequence[Finding]) -> Accelera
         raise BadResults(f"nothing of {study.name} was trained yet; run it first")
     trained = [one for one in findings if one.stage == "accelerated"]
     contrasts, arms, priors = contrasts_of(scores), _arms(scores), _priors(scores)
+    pool = Pool(scores, findings)
+    ranks = len(study.methods) >= FEWEST
+    rankings = rankings_of(pool) if ranks else []
+    told = ranking_says(pool, rankings) if ranks else []
     return AccelerationReport(
         study=study.name,
         study_version=study.version,
@@ -52,7 +58,7 @@ def report_of(study: AccelerationStudy, findings: Sequence[Finding]) -> Accelera
         trainings=len(trained),
         images=sum(one.images for one in findings),
         prior_seeds=study.prior_seeds,
-        says=_says(study, contrasts, arms, priors),
+        says=told + _says(study, contrasts, arms, priors),
         failed=failures(findings),
         contrasts=contrasts,
         arms=arms,
@@ -60,6 +66,8 @@ def report_of(study: AccelerationStudy, findings: Sequence[Finding]) -> Accelera
         maps=_maps(findings),
         rates=_rates(findings),
         curves=[point for cell in scores.cells for point in _curve(scores, cell)],
+        rankings=rankings,
+        unranked={**pool.unfit, **pool.related} if ranks else {},
     )
 
 
@@ -180,6 +188,8 @@ def _says(
 ) -> list[str]:  # fmt: skip
     """Say what the study is about in sentences; what is not told apart is said to be so."""
     said = [_told(one) for one in contrasts if one.question in PRIMARY]
+    if study.asks == "ranking":
+        said = [GAINS]
     for row in arms:
         if row.arm == "base-redrawn" and row.method == study.methods[0].name:
             said.append(_shown(row))
@@ -208,6 +218,10 @@ def _shown(row: ArmRow) -> str:
     )
 
 
+GAINS = (
+    "What single methods gain stands in the tables; a claim of it needs the controls of a study "
+    "that asks for it (protocol §10)."
+)
 PRIMARY = (
     "accelerates at equal steps", "and against full data for as many steps",
     "and against full data at equal cost", "as good as full data", "what the prior knows",

@@ -53,7 +53,7 @@ class Scores:
             if one.status != "ok":
                 continue
             if one.stage == "accelerated":
-                self.cells.setdefault(_cell(one), {})[one.seed] = one
+                self.cells.setdefault(cell_of(one), {})[one.seed] = one
             elif one.stage == "prior":
                 self.priors.setdefault(one.arm, {})[one.seed] = one
             elif one.stage == "prior-targets":
@@ -142,7 +142,8 @@ class Scores:
         )
 
 
-def _cell(one: Finding) -> Cell:
+def cell_of(one: Finding) -> Cell:
+    """Return the cell that a finding of a training belongs to."""
     of, prior = one.of, one.of.get("prior")
     arm: Arm = one.arm  # type: ignore[assignment]
     return Cell(
