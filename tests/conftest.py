@@ -57,3 +57,25 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.setenv("LOTTERYBENCH_SUBSETS", str(subsets))
     save_base(*pin(origin_of(str(data / "toy"))), subsets)
     return data, subsets
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A double of the Hub, to which the client in this process talks; its retries do not wait."""
+    import time
+    from types import SimpleNamespace
+
+    import huggingface_hub
+    from hub_double import Hub
+
+    huggingface_hub.close_session()
+    huggingface_hub.utils.disable_progress_bars()
+    no_wait = SimpleNamespace(time=time.time, sleep=lambda seconds: None)
+    monkeypatch.setattr("huggingface_hub.utils._http.time", no_wait)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    with Hub() as double:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", double.url)
+        yield double
+    huggingface_hub.close_session()
+    huggingface_hub.utils.enable_progress_bars()

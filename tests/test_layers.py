@@ -38,6 +38,7 @@ LAYERS = [
     },
     {"sources", "selection", "methods", "pruning", "tracks"},
     {"build", "shards"},
+    {"hub"},
     {"kinds", "nulls"},
     {"executors"},
     {"run", "run_study", "tickets", "score", "record", "published"},

@@ -4,6 +4,7 @@ The public names are imported on first use, so that `import lotterybench` stays 
 
     build_subset    base + selector + budget → manifest and positions
     write_shards    manifests → a folder that `datasets.load_dataset` reads
+    publish         a folder of shards → a tagged release on the Hub
     run_track       a track's runs that have no result yet → results files
     fidelity        results → how well each subset ranks the configurations
     load_ticket     a study's ticket → masks, weights, and the network with them
@@ -18,6 +19,7 @@ _PUBLIC = {
     "build_subset": "lotterybench.build:build_subset",
     "fidelity": "lotterybench.score:score_track",
     "load_ticket": "lotterybench.tickets:load_ticket",
+    "publish": "lotterybench.hub:publish",
     "render": "lotterybench.publication:render_site",
     "run_track": "lotterybench.run:run_track",
     "verify": "lotterybench.verification:verify",
@@ -27,6 +29,7 @@ __all__ = [
     "build_subset",
     "fidelity",
     "load_ticket",
+    "publish",
     "render",
     "run_track",
     "verify",

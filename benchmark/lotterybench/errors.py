@@ -7,6 +7,7 @@ LotteryBenchError
 ├── BadData         images that are missing, unreadable or not those that were pinned
 ├── BadShards       a shard folder that is incomplete or was changed
 ├── BadResults      a results file that cannot be read or joined
+├── HubError        the Hub refuses, fails or cannot be reached
 ├── Busy            another process holds the file
 └── NoSpace         the disk is full
 """
@@ -38,6 +39,10 @@ class BadShards(LotteryBenchError):
 
 class BadResults(LotteryBenchError):
     """A results file that cannot be read or joined."""
+
+
+class HubError(LotteryBenchError):
+    """The Hub refuses, fails or cannot be reached."""
 
 
 class Busy(LotteryBenchError):

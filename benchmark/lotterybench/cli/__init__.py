@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from lotterybench.cli.board import in_order, remarks, side_rows
+from lotterybench.cli.hub import publish
 from lotterybench.cli.options import Json, Out, budget_of, settings_of
 from lotterybench.cli.output import draw, emit, exact_row, fidelity_row, notes, order_row
 from lotterybench.cli.run import run
@@ -184,6 +185,7 @@ def check(
         raise typer.Exit(1)
 
 
+app.command()(publish)
 app.command()(run)
 app.command()(signals)
 
