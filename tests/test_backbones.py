@@ -137,7 +137,10 @@ def test_frozen_results_keep_their_initial_weights(name, size, in_chans):
 
 @pytest.mark.parametrize("name", each(ARCHITECTURES))
 def test_it_learns_a_batch_at_its_own_rate(name):
-    """Ten steps on 32 noisy images of four classes at least halve the loss."""
+    """Twelve steps on 32 noisy images of four classes at least halve the loss.
+
+    There is no warm-up, so that the first steps of the deepest net make it larger.
+    """
     facts = ARCHITECTURES[name]
     labels = torch.arange(32) % 4
     images = noise(4, 1, facts.smallest)[labels] + noise(32, 1, facts.smallest) / 2
@@ -147,7 +150,7 @@ def test_it_learns_a_batch_at_its_own_rate(name):
     plan = Schedule(1, facts.rate, 32, facts.optimiser, facts.weight_decay)
     optimizer = make_optimizer(net, plan)
     losses = []
-    for _ in range(10):
+    for _ in range(12):
         loss = F.cross_entropy(net(images), labels)
         optimizer.zero_grad()
         loss.backward()
