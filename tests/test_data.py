@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lotterybench import manifests
-from lotterybench.build import build_subset
+from lotterybench.build import build_stream, build_subset
 from lotterybench.kinds.tickets.split import split_of
-from lotterybench.manifests import load_subset_manifest
+from lotterybench.manifests import load_drawn, load_stream
 from lotterybench.methods.base.architectures import ARCHITECTURES
 from lotterybench.paths import data_root, keyring_file, reference_results, timings_file
 from lotterybench.record import record_signals
@@ -51,16 +51,35 @@ def rebuilds(subset, positions):
 @pytest.mark.parametrize("base", BASES)
 def test_manifests_without_signals_are_rebuilt_from_their_own_words(base):
     for ref in manifests.subsets(base):
-        subset, positions = load_subset_manifest(ref)
+        subset, positions = load_drawn(ref)
         shown = subset.selected_with
-        if not (shown.signals or shown.recordings or "study" in subset.settings):
+        elsewhere = shown.signals or shown.recordings or "study" in subset.settings
+        if not elsewhere and subset.stream is None:
             rebuilds(subset, positions)
+
+
+REDRAWN = [
+    pytest.param(name, marks=[] if name in {"digits", "cifar10-5k"} else pytest.mark.slow)
+    for name in ("digits", "cifar10-5k", "cifar10", "cifar100")
+]
+
+
+@pytest.mark.parametrize("base", REDRAWN)
+def test_streams_are_drawn_again_from_their_own_words(base):
+    """The released halves have no targets: weights of priors are not published."""
+    stream = load_stream(f"{base}/rela-50pct@0")
+    assert (stream.budget.fraction, stream.seed, stream.stream.targets) == (0.5, 0, None)
+    again = build_stream(
+        base, stream.budget.fraction, name=stream.name, seed=stream.seed, version=stream.version
+    )
+    apart = {"created_with", "digest"}
+    assert again.fields(without=apart) == stream.fields(without=apart)
 
 
 def of_studies():
     return [
         (subset, positions)
-        for subset, positions in map(load_subset_manifest, SUBSETS)
+        for subset, positions in map(load_drawn, SUBSETS)
         if "study" in subset.settings
     ]
 
@@ -103,7 +122,7 @@ def test_no_round_of_a_study_looks_at_the_samples_held_out():
 def test_signals_recorded_again_give_the_same_subsets_of_digits(tmp_path, monkeypatch):
     """The recordings that the committed manifests name, made anew, and all they select."""
     monkeypatch.setenv("LOTTERYBENCH_CACHE", str(tmp_path))
-    found = [load_subset_manifest(ref) for ref in manifests.subsets("digits")]
+    found = [load_drawn(ref) for ref in manifests.subsets("digits")]
     shown = {s.selected_with.signals: s.selected_with for s, _ in found if s.selected_with.signals}
     assert len(shown) == 2
     for digest, entry in shown.items():
@@ -122,7 +141,7 @@ def test_no_two_canonical_subsets_are_the_same(base):
     """Of equal size: another selector, or another draw, is another set of samples."""
     there = {}
     for ref in manifests.subsets(base):
-        subset, positions = load_subset_manifest(ref)
+        subset, positions = load_drawn(ref)
         if subset.version == 0 and positions is not None:
             chosen = (len(positions), np.sort(positions).tobytes())
             assert chosen not in there, (ref, there.get(chosen))

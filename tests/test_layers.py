@@ -37,7 +37,7 @@ LAYERS = [
         "items",
     },
     {"sources", "selection", "methods", "pruning", "tracks"},
-    {"build", "shards"},
+    {"build", "shards", "stream_targets"},
     {"hub"},
     {"kinds", "nulls"},
     {"executors"},
@@ -45,6 +45,7 @@ LAYERS = [
     {"leaderboard"},
     {
         "listing",
+        "loading",
         "publication",
         "verification",
         "forecast",
@@ -77,7 +78,7 @@ WITHIN = {
     "keyrings": [],
     "streams": [],
     "validity": ["keyrings", "streams"],
-    "manifests": ["keyrings", "validity"],
+    "manifests": ["keyrings", "streams", "validity"],
     "results": [],
     "items": ["manifests"],
     "ranking": [],
@@ -85,6 +86,7 @@ WITHIN = {
     "recordings": ["signals"],
     "choose_pool": ["recordings", "signals"],
     "wordnet": [],
+    "shards": ["stream_targets"],
 }
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FAMILIES = {"ranking", "sources", "selection", "methods", "pruning", "tracks", "executors"}

@@ -15,7 +15,6 @@ from lotterybench.listing import rows
 from lotterybench.manifests import load_keyring, load_stream, load_subset_manifest
 from lotterybench.records import Budget, PriorTargets, Subset
 from lotterybench.run import plan
-from lotterybench.shards import write_shards
 from lotterybench.streams import (
     digest_of_epoch,
     digest_of_epochs,
@@ -27,7 +26,7 @@ from lotterybench.tracks import track
 from lotterybench.verification import verify
 
 FULL = st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=30)
-TARGETS = PriorTargets(prior="ours:a.safetensors", weights="a" * 64, digest="b" * 64)
+TARGETS = PriorTargets(prior="ours:a.safetensors", weights="a" * 64, dimension=4, digest="b" * 64)
 
 
 def by_brute_force(keys, seed, percent, epoch):
@@ -234,13 +233,11 @@ def test_a_tiny_ratio_in_a_manifest_is_told(published):
 
 
 def test_fixed_subsets_are_wanted_elsewhere(published, tmp_path):
-    """No track, null or shard takes a stream for a class list or for full data."""
+    """No track and no null takes a stream for a class list or for full data."""
     refusal = r"half-redrawn@1 is a stream, redrawn every epoch.*\(protocol §10\)"
     with pytest.raises(BadRequest, match=refusal):
         load_subset_manifest("digits/half-redrawn@1")
     with pytest.raises(BadRequest, match=refusal):
         plan(track["digits-demo"], tmp_path, subsets=["digits/half-redrawn@1"])
-    with pytest.raises(BadRequest, match=refusal):
-        write_shards(["digits/half-redrawn@1"], tmp_path / "shards")
     with pytest.raises(BadRequest, match="of kind samples: it is the same in every epoch"):
         load_stream("digits/uniform-10pct@1")

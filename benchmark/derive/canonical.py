@@ -1,7 +1,7 @@
 """Builds the canonical subsets of the bases that ship: every selector at every budget, as previews.
 
 Reads the signals recorded on this machine (`lotterybench signals`); which ones is written into
-each manifest. What is there already is not built again.
+each manifest. Streams come first, without targets. What is there already is not built again.
 
     python benchmark/derive/canonical.py [BASE ...] [--out subsets] [--only NAME]
 """
@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lotterybench.build import build_subset, save_subset
+from lotterybench.build import build_stream, build_subset, save_subset
 from lotterybench.manifests import find_record
 from lotterybench.paths import manifest_file
 from lotterybench.recordings import recorded_sets
@@ -48,6 +48,7 @@ LISTERS: list[tuple[str, str, str | None]] = [
     ("wordnet-far", "wordnet-far", None),
     ("wordnet-subtree", "wordnet-subtree", None),
 ]
+STREAMS = {"rela-50pct": 0.5}  # the part that an epoch draws, by name
 
 
 BASES = ["digits", "cifar10-5k", "cifar10", "cifar100", "tiny-imagenet", "imagenet-1k"]
@@ -112,6 +113,16 @@ def named_orders(base: Base | Declared) -> Iterator[Order]:
             yield Order(name, "named-list", budget, {"list": name}, 0, None)
 
 
+def build_streams(base: str, pattern: str, out: Path) -> None:
+    """Build the streams of a base that are missing."""
+    for name, ratio in STREAMS.items():
+        file = manifest_file(out, f"{base}/{name}", PREVIEW)
+        if not file.is_file() and fnmatch(name, pattern):
+            stream = build_stream(base, ratio, name=name, version=PREVIEW)
+            save_subset(stream, None, out)
+            print(stream.ref, flush=True)
+
+
 def signals_of(base: Base | Declared) -> dict[str, str]:
     """Return the digest of the recorded set of each proxy; several of one are refused."""
     found: dict[str, str] = {}
@@ -131,6 +142,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("subsets"))
     parser.add_argument("--only", default="*", help="a pattern of names, as k-center-*")
     chosen = parser.parse_args()
+    for name in chosen.bases:
+        if isinstance(find_record(name)[0], Base):
+            build_streams(name, chosen.only, chosen.out)
     for name in chosen.bases:
         base, _ = find_record(name)
         signals = signals_of(base)

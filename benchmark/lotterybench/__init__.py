@@ -4,6 +4,7 @@ The public names are imported on first use, so that `import lotterybench` stays 
 
     build_subset    base + selector + budget → manifest and positions
     write_shards    manifests → a folder that `datasets.load_dataset` reads
+    load_subset     a manifest → its images and labels, as a `datasets.Dataset`
     publish         a folder of shards → a tagged release on the Hub
     run_track       a track's runs that have no result yet → results files
     fidelity        results → how well each subset ranks the configurations
@@ -18,6 +19,7 @@ from typing import Any
 _PUBLIC = {
     "build_subset": "lotterybench.build:build_subset",
     "fidelity": "lotterybench.score:score_track",
+    "load_subset": "lotterybench.loading:load_subset",
     "load_ticket": "lotterybench.tickets:load_ticket",
     "publish": "lotterybench.hub:publish",
     "render": "lotterybench.publication:render_site",
@@ -28,6 +30,7 @@ _PUBLIC = {
 __all__ = [
     "build_subset",
     "fidelity",
+    "load_subset",
     "load_ticket",
     "publish",
     "render",

@@ -112,25 +112,30 @@ def build_stream(
     """Return the manifest of a stream that draws ⌊ratio · n⌋ samples of a base for every epoch.
 
     `targets` are what its samples are trained towards, if anything. `save_subset(…, None, root)`
-    writes it. Raises `BadRequest` for a ratio outside (0, 1]. Protocol §10.
+    writes it. Raises `BadRequest` for a ratio outside (0, 1] and a name that is none. Protocol §10.
     """
     record = pinned(find_record(base)[0])
     digests = digests_of_epochs(load_keyring(base).keys["train"], seed, ratio)
-    draft = Subset(
-        schema_version=1,
-        id=f"{base}/{name}",
-        version=version,
-        base=base,
-        base_digest=record.digest,
-        kind="stream",
-        selector="redrawn",
-        seed=seed,
-        budget=Budget(fraction=ratio),
-        stream=Stream(epochs=digests, targets=targets),
-        selected_with=SelectedWith(),
-        created_with=CreatedWith(lotterybench=package_version(), code=code_digest("streams.py")),
-        digest="0" * 64,
-    )
+    try:
+        draft = Subset(
+            schema_version=1,
+            id=f"{base}/{name}",
+            version=version,
+            base=base,
+            base_digest=record.digest,
+            kind="stream",
+            selector="redrawn",
+            seed=seed,
+            budget=Budget(fraction=ratio),
+            stream=Stream(epochs=digests, targets=targets),
+            selected_with=SelectedWith(),
+            created_with=CreatedWith(
+                lotterybench=package_version(), code=code_digest("streams.py")
+            ),
+            digest="0" * 64,
+        )
+    except ValidationError as error:
+        raise BadRequest(f"{base}/{name}: {error.errors()[0]['msg']}") from None
     return draft.model_copy(update={"digest": draft.true_digest()})
 
 

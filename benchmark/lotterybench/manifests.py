@@ -4,6 +4,7 @@ import io
 import json
 import re
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from lotterybench.paths import (
 from lotterybench.records import AFTERWARDS, Base, Declared, Subset, parse_ref
 from lotterybench.registry import unknown
 from lotterybench.storage import write_whole
+from lotterybench.streams import digest_of_epoch, positions_of_epoch
 from lotterybench.validity import Columns, problems
 
 
@@ -184,6 +186,34 @@ def load_stream(ref: str | Path) -> Subset:
     if subset.stream is None:
         raise BadRequest(f"{subset.ref} is of kind {subset.kind}: it is the same in every epoch")
     return subset
+
+
+def load_drawn(
+    ref: str | Path, epoch: int | None = None
+) -> tuple[Subset, NDArray[np.int64] | None]:
+    """Return a manifest of any kind and its positions; of a stream those of an epoch (default: 0).
+
+    Class lists have None for positions. Raises `BadRecord` as `load_subset_manifest` does, and
+    `BadRequest` for an epoch of a fixed subset, or one that is no number from 0.
+    """
+    subset, columns = _checked(ref)
+    if subset.stream is None:
+        if epoch is not None:
+            raise BadRequest(
+                f"{subset.ref} is of kind {subset.kind}: it is the same in every epoch; "
+                "leave epoch out"
+            )
+        return subset, None if columns is None else columns["position"].astype(np.int64)
+    number = epoch or 0
+    if not isinstance(number, Integral):
+        raise BadRequest(f"an epoch is a whole number, not {epoch!r}")
+    assert subset.budget.fraction is not None
+    keys = load_keyring(subset.base).keys["train"]
+    positions = positions_of_epoch(keys, subset.seed, subset.budget.fraction, number)
+    listed = subset.stream.epochs
+    if number < len(listed) and digest_of_epoch(positions) != listed[number]:
+        raise BadRecord(f"{subset.ref}: epoch {number} does not have the digest that is listed")
+    return subset, positions
 
 
 def _checked(ref: str | Path) -> tuple[Subset, Columns | None]:

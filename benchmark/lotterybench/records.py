@@ -195,11 +195,12 @@ class PriorTargets(Record):
     """The targets that a stream's samples are trained towards (protocol §10).
 
     `prior` names the network that made them, `weights` is the sha256 of its weights, `digest` that
-    of the targets.
+    of the targets, which have `dimension` components.
     """
 
     prior: str
     weights: Sha256
+    dimension: int = Field(ge=1)
     digest: Sha256
 
 

@@ -9,11 +9,12 @@ import typer
 
 from lotterybench.cli.board import in_order, remarks, side_rows
 from lotterybench.cli.hub import publish
-from lotterybench.cli.options import Json, Out, budget_of, settings_of
+from lotterybench.cli.options import Json, Out
 from lotterybench.cli.output import draw, emit, exact_row, fidelity_row, notes, order_row
 from lotterybench.cli.run import run
 from lotterybench.cli.signals import signals
 from lotterybench.cli.study import tell
+from lotterybench.cli.subsets import build, shards
 from lotterybench.cli.suite import draw_suite
 from lotterybench.errors import BadRequest, LotteryBenchError
 from lotterybench.progress import shown_by
@@ -113,57 +114,8 @@ def base(
     print(f"{file}: {rows}, {len(record.class_names)} classes, digest {record.digest[:12]}")
 
 
-@app.command()
-def build(
-    base: Annotated[str, typer.Argument(help="Id of a pinned base.")],
-    selector: Annotated[str, typer.Argument(help="Name of a selector (see `list selectors`).")],
-    name: Annotated[str, typer.Option(help="Name of the subset, as uniform-10pct.")],
-    count: Annotated[int | None, typer.Option(help="Number of samples.")] = None,
-    fraction: Annotated[float | None, typer.Option(help="Fraction of the training split.")] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    version: Annotated[int, typer.Option(min=0, help="0 is a preview.")] = 1,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A selector's setting.")
-    ] = None,
-    signals: Annotated[
-        list[str] | None,
-        typer.Option(help="Recorded signals to read, by digest (see `list signals`)."),
-    ] = None,
-    track: Annotated[
-        str | None, typer.Option(help="A track that must score none of the methods that choose.")
-    ] = None,
-    out: Out = Path("subsets"),
-) -> None:
-    """Select a subset of a base and write its manifest."""
-    from lotterybench.build import build_subset, save_subset
-
-    subset, columns = build_subset(
-        base, selector, budget_of(count, fraction, classes), name=name, seed=seed, version=version,
-        settings=settings_of(settings), signals=signals, track=track,
-    )  # fmt: skip
-    file = save_subset(subset, columns, out)
-    size = (
-        f"{subset.positions.count} samples"
-        if subset.positions
-        else f"{len(subset.classes or [])} classes"
-    )
-    print(f"{file}: {size}, digest {subset.digest[:12]}")
-
-
-@app.command()
-def shards(
-    subsets: Annotated[list[str], typer.Argument(help="base/name, base/name@2, or a manifest.")],
-    out: Annotated[Path, typer.Option(help="Folder to write to: empty, or shards of before.")],
-    per_shard: Annotated[int, typer.Option(min=1, help="Samples in a tar.")] = 500,
-) -> None:
-    """Write subsets of one base as WebDataset tars that `load_dataset` reads."""
-    from lotterybench.shards import write_shards
-
-    index = write_shards(subsets, out, per_shard=per_shard)
-    for config in index.configs:
-        print(f"{config.name}: {config.count('train')} train, {config.count('test')} test samples")
-    print(f'\nload_dataset("{out}", "{index.configs[0].name}", split="train")')
+app.command()(build)
+app.command()(shards)
 
 
 @app.command()

@@ -6,8 +6,10 @@
     manifests/            copies of base.json, keys.parquet and the manifests
     data/<subset>/        train-00000.tar …, and test-00000.tar … for class lists
     data/test/            the test split that all sample subsets share
+    targets/              of streams with targets: those of all training images, as .npy
 
-A member's name is the sample's position in the keyring, so a sample has one name everywhere.
+A member's name is the sample's position in the keyring, so a sample has one name everywhere. Of a
+stream the tars hold epoch 0, and with targets each training sample has its own as a `.npy` member.
 """
 
 from lotterybench.shards.check import shard_problems

@@ -29,6 +29,7 @@ def card(base: Base, image: ImageKind, entries: Sequence[Entry]) -> bytes:
         base=base,
         image=image,
         configs=entries,
+        streams=[(c, s, s.stream.targets) for c, s in entries if s.stream is not None],
     )
     return text.encode()
 
@@ -42,7 +43,7 @@ def _front(base: Base, image: ImageKind, entries: Sequence[Entry]) -> dict[str, 
         "size_categories": [_size_category(total)],
         "tags": ["lotterybench", "webdataset", "subset-selection", "benchmark"],
         "configs": [_config(config, subset) for config, subset in entries],
-        "dataset_info": [_info(image, config) for config, _ in entries],
+        "dataset_info": [_info(image, *entry) for entry in entries],
     }
 
 
@@ -58,7 +59,7 @@ def _config(config: Config, subset: Subset) -> dict[str, Any]:
     }
 
 
-def _info(image: ImageKind, config: Config) -> dict[str, Any]:
+def _info(image: ImageKind, config: Config, subset: Subset) -> dict[str, Any]:
     """Return the features and counts; `datasets` takes ClassLabels from here and nowhere else."""
     names = {str(label): name for label, name in enumerate(config.class_names)}
 
@@ -73,12 +74,20 @@ def _info(image: ImageKind, config: Config) -> dict[str, Any]:
         "features": [
             {"name": image, "dtype": "image"},
             {"name": "cls", "dtype": {"class_label": {"names": names}}},
+            *_target(subset),
             {"name": "__key__", "dtype": "string"},
         ],
         "splits": splits,
         "download_size": size,
         "dataset_size": size,
     }
+
+
+def _target(subset: Subset) -> list[dict[str, Any]]:
+    """Return the feature of a stream's targets; the test split, which has none, gives None."""
+    if subset.stream is None or subset.stream.targets is None:
+        return []
+    return [{"name": "npy", "list": "float16", "length": subset.stream.targets.dimension}]
 
 
 def _size_category(samples: int) -> str:

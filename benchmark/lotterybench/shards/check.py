@@ -6,10 +6,9 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from lotterybench.errors import BadData, BadRecord
+from lotterybench.errors import BadData, BadRecord, BadRequest
 from lotterybench.keyrings import Keyring
 from lotterybench.keyrings import load as load_keyring
 from lotterybench.manifests import load_base, load_positions
@@ -17,10 +16,14 @@ from lotterybench.paths import positions_file
 from lotterybench.progress import bar
 from lotterybench.records import SPLITS, Base, Split, Subset
 from lotterybench.shards.index import INDEX, UNFINISHED, Config, Shard, ShardIndex
-from lotterybench.shards.members import image_key, read_tar
+from lotterybench.shards.members import image_key, npy, read_tar
+from lotterybench.shards.samples import samples_of
+from lotterybench.stream_targets import Half, digest_of_targets, read_targets
+from lotterybench.streams import positions_of_epoch
 from lotterybench.validity import problems
 
 Held = list[tuple[int, int]]  # position and label of each sample, in a tar's order
+Place = tuple[Split, Shard, str | None]  # a tar of a split, and the digest of its targets
 
 
 def shard_problems(folder: Path) -> list[str]:
@@ -46,18 +49,26 @@ def shard_problems(folder: Path) -> list[str]:
     wrong = _base_faults(index, base, keyring)
     if wrong:
         return found + wrong
-    held: dict[tuple[Split, Shard], Held | None] = {}
+    held: dict[Place, Held | None] = {}
     for config in bar(index.configs, len(index.configs), f"checking {folder.name}"):
-        for split in SPLITS:
-            for shard in config.shards[split]:
-                if (split, shard) not in held and shard.path not in faults:
-                    try:
-                        held[split, shard] = _held(folder, shard, split, index, base, keyring)
-                    except BadRecord as error:
-                        held[split, shard] = None
-                        found.append(_line(error))
+        targets = None
+        if config.targets_path is not None and config.targets_path not in faults:
+            try:
+                targets = _targets(folder, config, len(keyring.keys["train"]))
+            except (BadRecord, BadRequest) as error:
+                found.append(_line(error))
+        for place in _places(config):
+            split, shard, wanted = place
+            if place in held or shard.path in faults or (wanted and targets is None):
+                continue
+            try:
+                beside = targets if wanted else None
+                held[place] = _held(folder, shard, split, index, base, keyring, beside)
+            except BadRecord as error:
+                held[place] = None
+                found.append(_line(error))
         if not faults.keys() & {config.manifest, positions_file(Path(config.manifest)).as_posix()}:
-            found += _config_faults(folder, config, base, keyring, held)
+            found += _config_faults(folder, config, base, keyring, held, targets)
     return found
 
 
@@ -116,18 +127,40 @@ def _base_faults(index: ShardIndex, base: Base, keyring: Keyring) -> list[str]:
     return faults
 
 
+def _places(config: Config) -> list[Place]:
+    """Return a config's tars in order; the training images alone have targets."""
+    return [
+        (split, shard, config.targets if split == "train" else None)
+        for split in SPLITS
+        for shard in config.shards[split]
+    ]
+
+
+def _targets(folder: Path, config: Config, rows: int) -> Half:
+    """Return a config's targets; raise `BadRecord` if they have not the digest of the index."""
+    assert config.targets_path is not None
+    values = read_targets(folder / config.targets_path)
+    if len(values) != rows or digest_of_targets(values) != config.targets:
+        raise BadRecord(f"{config.targets_path} does not hold the targets that {INDEX} names")
+    return values
+
+
 def _held(
-    folder: Path, shard: Shard, split: Split, index: ShardIndex, base: Base, keyring: Keyring
-) -> Held:
-    """Return what a tar holds; raise `BadRecord` for one that the index or keyring denies."""
+    folder: Path, shard: Shard, split: Split, index: ShardIndex, base: Base, keyring: Keyring,
+    targets: Half | None,
+) -> Held:  # fmt: skip
+    """Return what a tar holds; raise `BadRecord` for one that index, keyring or targets deny."""
     held: Held = []
     keys = keyring.keys[split]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            for position, label, image in read_tar(folder / shard.path, index.image):
+            samples = read_tar(folder / shard.path, index.image, targets is not None)
+            for position, label, image, target in samples:
                 if position >= len(keys) or image_key(image, base, index.image) != keys[position]:
                     raise BadRecord(f"{shard.path}: sample {position:08d} is not the keyring's")
+                if targets is not None and target != npy(targets[position]):
+                    raise BadRecord(f"{shard.path}: sample {position:08d} has another's target")
                 held.append((position, label))
     except BadRecord:
         raise
@@ -139,12 +172,9 @@ def _held(
 
 
 def _config_faults(
-    folder: Path,
-    config: Config,
-    base: Base,
-    keyring: Keyring,
-    held: dict[tuple[Split, Shard], Held | None],
-) -> list[str]:
+    folder: Path, config: Config, base: Base, keyring: Keyring,
+    held: dict[Place, Held | None], values: Half | None,
+) -> list[str]:  # fmt: skip
     """Compare a config, and what its tars hold, with its manifest."""
     file = folder / config.manifest
     try:
@@ -153,41 +183,32 @@ def _config_faults(
         faults = problems(subset, columns, base, keyring)
     except Exception as error:  # whatever a crafted file makes the Parquet reader raise
         return [f"{config.name}: {_line(error)}"]
-    if subset.stream is not None:
-        return [f"{config.name}: a stream is redrawn every epoch and has no shards"]
-    names = base.class_names if subset.classes is None else subset.classes
+    targets = subset.stream.targets if subset.stream else None
     for field, told, true in (
         ("name", config.name, subset.name),
         ("subset", config.subset, subset.ref),
         ("digest", config.digest, subset.digest),
-        ("class_names", config.class_names, names),
+        ("class_names", config.class_names, subset.classes or base.class_names),
+        ("targets", config.targets, targets.digest if targets else None),
     ):
         if told != true:
             faults.append(f"{field} in {INDEX} is not that of {config.manifest}")
+    if targets is not None and values is not None and targets.dimension != values.shape[1]:
+        faults.append(f"{config.manifest} says that targets have {targets.dimension} components")
     if not faults:
         positions = None if columns is None else columns["position"].astype(np.int64)
+        if subset.stream is not None and subset.budget.fraction is not None:
+            keys = keyring.keys["train"]
+            positions = positions_of_epoch(keys, subset.seed, subset.budget.fraction, 0)
         for split in SPLITS:
-            parts = [held.get((split, shard)) for shard in config.shards[split]]
+            places = [place for place in _places(config) if place[0] == split]
+            parts = [held.get(place) for place in places]
             there = [part for part in parts if part is not None]  # the others are named already
-            wanted = _wanted(subset, positions, base, keyring, split)
+            rows, labels = samples_of(subset, positions, base, keyring, split)
+            wanted = list(zip(rows.tolist(), labels.tolist(), strict=True))
             if len(there) == len(parts) and list(chain(*there)) != wanted:
                 faults.append(f"{split} does not hold the manifest's samples and labels")
     return [f"{config.name}: {fault}" for fault in faults]
-
-
-def _wanted(
-    subset: Subset, positions: NDArray[np.int64] | None, base: Base, keyring: Keyring, split: Split
-) -> Held:
-    """Return what a config's split must hold, in order."""
-    new = np.arange(len(base.class_names))
-    if subset.classes is not None:
-        new = np.full(len(base.class_names), -1)
-        new[base.class_indices(subset.classes)] = np.arange(len(subset.classes))
-    labels = new[keyring.labels[split].astype(np.int64)]
-    rows = np.flatnonzero(labels >= 0)
-    if split == "train" and positions is not None:
-        rows = positions
-    return list(zip(rows.tolist(), labels[rows].tolist(), strict=True))
 
 
 def _line(error: Exception) -> str:

@@ -14,10 +14,11 @@ CARD = "README.md"
 INFO = "_info.json"
 DATA = "data"
 MANIFESTS = "manifests"
+TARGETS = "targets"
 UNFINISHED = ".unfinished"  # marks a folder whose writing was interrupted
 
 ImageKind = Literal["png", "jpg"]
-Ref = Annotated[str, Field(pattern=rf"^{SLUG}/{SLUG}@[1-9][0-9]*$", max_length=180)]
+Ref = Annotated[str, Field(pattern=rf"^{SLUG}/{SLUG}@(?:0|[1-9][0-9]*)$", max_length=180)]
 
 
 def _inside(path: str) -> str:
@@ -41,13 +42,17 @@ class Shard(Record):
 
 
 class Config(Record):
-    """What `load_dataset(folder, name)` finds: a manifest, its class names and its shards."""
+    """What `load_dataset(folder, name)` finds: a manifest, its class names and its shards.
+
+    `targets` is the digest of the targets that lie beside the training images, if any do.
+    """
 
     name: Slug
     subset: Ref
     digest: Sha256
     class_names: list[str]
     shards: dict[Split, list[Shard]]
+    targets: Sha256 | None = None
 
     @model_validator(mode="after")
     def _holds(self) -> Self:
@@ -59,7 +64,13 @@ class Config(Record):
     def manifest(self) -> str:
         """The path of the manifest in the folder."""
         subset, version = parse_ref(self.subset)
-        return manifest_file(Path(MANIFESTS), subset, version or 1).as_posix()
+        assert version is not None  # as in every Ref
+        return manifest_file(Path(MANIFESTS), subset, version).as_posix()
+
+    @property
+    def targets_path(self) -> str | None:
+        """The path of the targets of all training images in the folder, if there are any."""
+        return f"{TARGETS}/{self.targets[:16]}.npy" if self.targets else None
 
     def count(self, split: Split) -> int:
         """Return the number of samples in a split."""
@@ -85,6 +96,7 @@ class ShardIndex(Record):
             raise ValueError("names of configs must be unique")
         needed = [CARD, INFO, self.base_path, self.keyring_path]
         needed += [config.manifest for config in self.configs]
+        needed += [config.targets_path for config in self.configs if config.targets_path]
         absent = [path for path in needed if path not in self.others]
         if absent:
             raise ValueError(f"others does not list {', '.join(absent[:5])}")

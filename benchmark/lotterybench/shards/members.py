@@ -1,4 +1,7 @@
-"""What a shard's tar holds: for each sample a label and an image file, written and read."""
+"""What a shard's tar holds: for each sample a label, an image file and, with targets, its target.
+
+Names have one dot: readers take all that follows the first for the column.
+"""
 
 import io
 import re
@@ -7,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from lotterybench.keyrings import file_key, pixel_key, short
@@ -32,8 +36,17 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
             tar.addfile(info, io.BytesIO(content))
 
 
-def read_tar(path: Path, image: ImageKind) -> Iterator[tuple[int, int, bytes]]:
-    """Yield position, label and image file of each sample of a tar.
+def npy(target: NDArray[np.float16]) -> bytes:
+    """Return a sample's target, float16 (d,), as the bytes of a `.npy` file."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, target.astype("<f2"), version=(1, 0))
+    return buffer.getvalue()
+
+
+def read_tar(
+    path: Path, image: ImageKind, targets: bool = False
+) -> Iterator[tuple[int, int, bytes, bytes | None]]:
+    """Yield position, label, image file and, of tars with targets, `.npy` file of each sample.
 
     Raises `ValueError` for members that shards do not have, before their content is read, and
     what `tarfile` raises for a damaged tar.
@@ -47,7 +60,12 @@ def read_tar(path: Path, image: ImageKind) -> Iterator[tuple[int, int, bytes]]:
             label = _content(tar, first)
             if not re.fullmatch(rb"[0-9]{1,5}", label):
                 raise ValueError(f"{first.name} is no label")
-            yield int(named[1]), int(label), _content(tar, second)
+            found = _content(tar, second)
+            third = tar.next() if targets else None
+            if targets and (third is None or third.name != f"{named[1]}.npy"):
+                raise ValueError(f"{named[1]} has no target behind its .{image}")
+            target = _content(tar, third) if third is not None else None
+            yield int(named[1]), int(label), found, target
 
 
 def image_key(content: bytes, base: Base, image: ImageKind) -> int:

@@ -1,62 +1,69 @@
 """Writing shards: tars, card and index of a set of subsets of one base."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lotterybench.errors import BadRequest
-from lotterybench.manifests import find_base, find_manifest, load_keyring, load_subset_manifest
+from lotterybench.manifests import find_base, find_manifest, load_drawn, load_keyring
 from lotterybench.paths import base_file, keyring_file, manifest_file, positions_file
 from lotterybench.progress import bar
 from lotterybench.records import SPLITS, Base, Split, Subset, canonical_json
 from lotterybench.shards.card import card
+from lotterybench.shards.files import image_files
 from lotterybench.shards.index import (
     CARD,
     DATA,
     INDEX,
     INFO,
     MANIFESTS,
+    TARGETS,
     UNFINISHED,
     Config,
-    ImageKind,
     Shard,
     ShardIndex,
 )
-from lotterybench.shards.members import image_kind, write_tar
-from lotterybench.shards.png import encode
-from lotterybench.sources import encoded, images
+from lotterybench.shards.members import npy, write_tar
+from lotterybench.shards.samples import Rows, samples_of
 from lotterybench.storage import staged, write_whole
+from lotterybench.stream_targets import Half, targets_for, told_by, write_targets
 
+OURS = tuple(f"{folder}/" for folder in (DATA, MANIFESTS, TARGETS))
 PER_SHARD = 500  # samples; 2 MB of 32×32 images, so that small subsets still feed several workers
 
 
 class Choice(NamedTuple):
-    """A subset to shard: its manifest, its positions (None for a class list) and its file."""
+    """A subset to shard: its manifest, its positions (None for a class list) and its file.
+
+    Of a stream the positions are epoch 0's; `targets` are those of all training images.
+    """
 
     subset: Subset
-    positions: NDArray[np.int64] | None
+    positions: Rows | None
     file: Path
+    targets: Half | None = None
 
 
-def write_shards(refs: Sequence[str], out: Path, *, per_shard: int = PER_SHARD) -> ShardIndex:
+def write_shards(
+    refs: Sequence[str], out: Path, *, per_shard: int = PER_SHARD, prior: str | None = None
+) -> ShardIndex:
     """Write the shards of subsets of one base into a folder; equal arguments, equal bytes.
 
-    `refs` are ids (`base/name`, `base/name@2`) or manifest files. A folder that holds older
+    `refs` are ids (`base/name`, `base/name@2`) or manifest files; of a stream, epoch 0 is written.
+    `prior` gives the targets of streams that name some (`targets_for`). A folder that holds older
     shards is brought up to date; one that holds anything else is refused (`BadRequest`).
     """
-    chosen = [Choice(*load_subset_manifest(ref), find_manifest(ref)) for ref in refs]
+    chosen = [Choice(*load_drawn(ref), find_manifest(ref)) for ref in refs]
     _check([choice.subset for choice in chosen])
     before = _before(out)
+    chosen = _with_targets(chosen, prior)
     base, root = find_base(chosen[0].subset.base)
     copies = _copies(base, root, chosen)
     writer = Writer(base, out, per_shard)
     write_whole(out / UNFINISHED, b"")
     entries = [
-        (writer.config(choice.subset, choice.positions), choice.subset)
+        (writer.config(choice.subset, choice.positions, choice.targets), choice.subset)
         for choice in bar(chosen, len(chosen), f"writing shards of {base.id}")
     ]
     entries.sort(key=lambda entry: (entry[0].count("train"), entry[0].name))
@@ -67,12 +74,14 @@ def write_shards(refs: Sequence[str], out: Path, *, per_shard: int = PER_SHARD) 
     }
     for path, content in others.items():
         write_whole(out / path, content)
+    digests = {path: hashlib.sha256(content).hexdigest() for path, content in others.items()}
+    digests |= writer.targets
     index = ShardIndex(
         base=base.id,
         base_digest=base.digest,
         image=writer.image,
         configs=configs,
-        others={path: hashlib.sha256(others[path]).hexdigest() for path in sorted(others)},
+        others={path: digests[path] for path in sorted(digests)},
     )
     write_whole(out / INDEX, index.pretty())
     for stale in sorted(before - index.files()):
@@ -84,65 +93,47 @@ def write_shards(refs: Sequence[str], out: Path, *, per_shard: int = PER_SHARD) 
 class Writer:
     """Writes the tars of one base, and those of the shared test split once.
 
-    Making one reads both splits. `image` is the extension of the samples' image files.
+    Making one reads both splits. `image` is the extension of the samples' image files; `targets`
+    has the sha256 of every file of targets, by its path.
     """
 
     def __init__(self, base: Base, out: Path, per_shard: int) -> None:
         self.base, self.out, self.per_shard = base, out, per_shard
-        self.image, self._file = _image_files(base)
-        ring = load_keyring(base.id)
-        self._labels = {split: ring.labels[split].astype(np.int64) for split in SPLITS}
+        self.image, train = image_files(base, "train")
+        self._file = {"train": train, "test": image_files(base, "test", self.image)[1]}
+        self._ring = load_keyring(base.id)
         self._test: list[Shard] | None = None
+        self.targets: dict[str, str] = {}
 
-    def config(self, subset: Subset, positions: NDArray[np.int64] | None) -> Config:
+    def config(self, subset: Subset, positions: Rows | None, targets: Half | None = None) -> Config:
         """Write one subset's tars; class lists get contiguous labels and a test split of theirs."""
-        if subset.classes is None:
-            assert positions is not None
-            names = self.base.class_names
-            if self._test is None:
-                everything = np.arange(len(self._labels["test"]))
-                self._test = self._tars(
-                    f"{DATA}/test/test", "test", everything, self._labels["test"]
-                )
-            shards = {
-                "train": self._tars(
-                    f"{DATA}/{subset.name}/train", "train", positions, self._labels["train"]
-                ),
-                "test": self._test,
-            }
+        found: dict[Split, tuple[Rows, Rows]] = {
+            split: samples_of(subset, positions, self.base, self._ring, split) for split in SPLITS
+        }
+        stem = f"{DATA}/{subset.name}"
+        shards = {"train": self._tars(f"{stem}/train", "train", *found["train"], targets)}
+        if subset.classes is not None:
+            shards["test"] = self._tars(f"{stem}/test", "test", *found["test"])
         else:
-            names = subset.classes
-            new = np.full(len(self.base.class_names), -1)
-            new[self.base.class_indices(names)] = np.arange(len(names))
-            shards = {
-                split: self._tars(
-                    f"{DATA}/{subset.name}/{split}",
-                    split,
-                    np.flatnonzero(new[self._labels[split]] >= 0),
-                    new[self._labels[split]],
-                )
-                for split in SPLITS
-            }
-        return Config(
-            name=subset.name, subset=subset.ref, digest=subset.digest, class_names=names,
-            shards=shards,
+            self._test = self._test or self._tars(f"{DATA}/test/test", "test", *found["test"])
+            shards["test"] = self._test
+        config = Config(
+            name=subset.name, subset=subset.ref, digest=subset.digest,
+            class_names=subset.classes or self.base.class_names, shards=shards,
+            targets=None if targets is None else told_by(subset).digest,
         )  # fmt: skip
+        if targets is not None and config.targets_path is not None:
+            file = self.out / config.targets_path
+            self.targets[config.targets_path] = write_targets(file, targets)
+        return config
 
     def _tars(
-        self, stem: str, split: Split, rows: NDArray[np.int64], labels: NDArray[np.int64]
+        self, stem: str, split: Split, rows: Rows, labels: Rows, targets: Half | None = None
     ) -> list[Shard]:
-        file = self._file[split]
         shards = []
         for number, start in enumerate(range(0, len(rows), self.per_shard)):
-            part = rows[start : start + self.per_shard]
-            members = (
-                member
-                for row in part.tolist()
-                for member in (
-                    (f"{row:08d}.cls", str(labels[row]).encode()),
-                    (f"{row:08d}.{self.image}", file(row)),
-                )
-            )
+            part = slice(start, start + self.per_shard)
+            members = self._members(split, rows[part], labels[part], targets)
             path = self.out / f"{stem}-{number:05d}.tar"
             with staged(path) as draft:
                 write_tar(draft, members)
@@ -150,12 +141,39 @@ class Writer:
             shards.append(
                 Shard(
                     path=path.relative_to(self.out).as_posix(),
-                    samples=len(part),
+                    samples=len(rows[part]),
                     bytes=len(content),
                     sha256=hashlib.sha256(content).hexdigest(),
                 )
             )
         return shards
+
+    def _members(
+        self, split: Split, rows: Rows, labels: Rows, targets: Half | None
+    ) -> Iterator[tuple[str, bytes]]:
+        for row, label in zip(rows.tolist(), labels.tolist(), strict=True):
+            yield f"{row:08d}.cls", str(label).encode()
+            yield f"{row:08d}.{self.image}", self._file[split](row)
+            if targets is not None:
+                yield f"{row:08d}.npy", npy(targets[row])
+
+
+def _with_targets(chosen: Sequence[Choice], prior: str | None) -> list[Choice]:
+    """Add their targets to streams that name some; refuse a prior too many or too few."""
+    found = []
+    for choice in chosen:
+        stream = choice.subset.stream
+        if stream is not None and stream.targets is not None:
+            if prior is None:
+                raise BadRequest(
+                    f"{choice.subset.ref} names targets of {stream.targets.prior}; give them with "
+                    "--prior, a prior or the .npy file of its targets (protocol §10)"
+                )
+            choice = choice._replace(targets=targets_for(choice.subset, prior))
+        found.append(choice)
+    if prior is not None and chosen and all(choice.targets is None for choice in found):
+        told_by(chosen[0].subset)
+    return found
 
 
 def _check(subsets: Sequence[Subset]) -> None:
@@ -176,33 +194,8 @@ def _check(subsets: Sequence[Subset]) -> None:
             )
 
 
-def _image_files(base: Base) -> tuple[ImageKind, dict[Split, Callable[[int], bytes]]]:
-    """Return the kind of a base's image files, and functions from a position to a file's bytes.
-
-    Raises `BadRequest` if the files of a base keyed by file are not all PNG or all JPEG.
-    """
-    if base.key_kind == "pixels":
-        return "png", {split: _encoder(images(base.id, split).pixels) for split in SPLITS}
-    files = {split: encoded(base.id, split) for split in SPLITS}
-    first = image_kind(files["train"][0])
-    for split in SPLITS:
-        for position, content in enumerate(files[split]):
-            kind = image_kind(content)
-            if kind is None or kind != first:
-                what = f"a {kind} file among {first} files" if kind else "neither PNG nor JPEG"
-                raise BadRequest(
-                    f"{base.id}: {split} position {position} is {what}; shards need one kind"
-                )
-    assert first is not None
-    return first, {split: files[split].__getitem__ for split in SPLITS}
-
-
-def _encoder(pixels: NDArray[np.uint8]) -> Callable[[int], bytes]:
-    return lambda row: encode(pixels[row])
-
-
 def _before(out: Path) -> set[str]:
-    """Return the tars and manifests that earlier shards left in a folder, finished or not.
+    """Return the tars, manifests and targets that earlier shards left in a folder, finished or not.
 
     A folder that holds anything else is refused. Until the index is written, a marker says that
     whatever lies in `data/` and `manifests/` is ours.
@@ -210,14 +203,14 @@ def _before(out: Path) -> set[str]:
     there = {path.name for path in out.iterdir()} if out.exists() else set()
     if UNFINISHED in there:
         drafts = [file for name in (CARD, INFO, INDEX) for file in out.glob(f".{name}.*")]
-        inside = [file for part in (DATA, MANIFESTS) for file in (out / part).rglob("*")]
+        inside = [file for part in OURS for file in (out / part).rglob("*")]
         return {file.relative_to(out).as_posix() for file in drafts + inside}
     if not there:
         return set()
     if INDEX not in there:
         raise BadRequest(f"{out} holds other files than shards; give an empty folder with --out")
     index = ShardIndex.read((out / INDEX).read_bytes(), str(out / INDEX))
-    return {path for path in index.files() if path.startswith((f"{DATA}/", f"{MANIFESTS}/"))}
+    return {path for path in index.files() if path.startswith(OURS)}
 
 
 def _copies(base: Base, root: Path, chosen: Sequence[Choice]) -> dict[str, bytes]:
@@ -227,10 +220,10 @@ def _copies(base: Base, root: Path, chosen: Sequence[Choice]) -> dict[str, bytes
         base_file(target, base.id): base_file(root, base.id),
         keyring_file(target, base.id): keyring_file(root, base.id),
     }
-    for subset, positions, file in chosen:
+    for subset, _, file, _ in chosen:
         manifest = manifest_file(target, subset.id, subset.version)
         sources[manifest] = file
-        if positions is not None:
+        if subset.positions is not None:
             sources[positions_file(manifest)] = positions_file(file)
     return {path.as_posix(): source.read_bytes() for path, source in sources.items()}
 
