@@ -177,6 +177,7 @@ def test_score_prints_a_table_and_json(call):
         assert f"{entry['fidelity']['tau']:.2f}" in table
 
 
+@pytest.mark.slow
 def test_site_build_and_check(call, tmp_path):
     assert "site/index.html" in call("site", "build", "--out", "site").output
     assert call("site", "check", "--out", "site").output == "current\n"
@@ -186,6 +187,7 @@ def test_site_build_and_check(call, tmp_path):
     assert "index.html" in done.output
 
 
+@pytest.mark.slow
 def test_the_committed_site_is_current():
     from lotterybench.paths import data_root
     from lotterybench.publication import stale_files

@@ -153,6 +153,7 @@ def test_the_subsets_are_small():
     assert sum(file.stat().st_size for file in files) < 12_000_000
 
 
+@pytest.mark.slow
 def test_everything_committed_checks():
     assert verify(data_root() / "subsets") == []
     assert verify(reference_results()) == []

@@ -12,7 +12,7 @@ LIGHT = {
     "list --show": "from lotterybench.listing import rows\nrows('methods', 'simclr')",
     "check": "from pathlib import Path; from lotterybench.paths import data_root\n"
     "from lotterybench.verification import verify\n"
-    "assert verify(data_root() / 'subsets') == []",
+    "assert verify(data_root() / 'subsets' / 'digits') == []",
     "score": "from lotterybench.paths import reference_results\n"
     "from lotterybench.score import boards\nassert boards(reference_results())",
     "site": "from pathlib import Path; import tempfile\n"

@@ -334,6 +334,7 @@ def test_runs_from_shards_are_those_in_memory(shards, tmp_path, probe):
             assert streamed.result.metrics[name] == pytest.approx(value, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_folders_that_do_not_fit_are_refused(shards, tmp_path, toy):
     from lotterybench.kinds.streaming import Folder
     from lotterybench.manifests import find_base, load_subset_manifest
