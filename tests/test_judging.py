@@ -108,6 +108,7 @@ def test_the_control_is_compared_on_the_same_families(case, found):
     assert found.interval.low < found.difference < found.interval.high
 
 
+@pytest.mark.slow
 def test_without_a_pilot_there_is_no_verdict_and_with_one_there_is(case, found):
     folder, track, *_ = case
     assert {one.verdict for one in found.values()} == {"descriptive"}
@@ -129,6 +130,7 @@ def test_without_a_pilot_there_is_no_verdict_and_with_one_there_is(case, found):
         pilot_file(folder).unlink()
 
 
+@pytest.mark.slow
 def test_a_board_whose_subsets_differ_is_ranked(case):
     """One subset is far worse than all others: both split halves see it."""
     folder, *_ = case

@@ -483,6 +483,7 @@ def test_finding_tracks(tmp_path):
         assert find_track(name).name == name
 
 
+@pytest.mark.slow
 def test_unknown_device_is_told(tmp_path):
     done = run(tmp_path, "--device", "abacus")
     assert done.returncode == 1
