@@ -79,3 +79,41 @@ def hub(monkeypatch):
         yield double
     huggingface_hub.close_session()
     huggingface_hub.utils.enable_progress_bars()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two releases of toy shards: the second has the subset `new` instead of `old`."""
+    from releases import toy_releases
+
+    return toy_releases(tmp_path_factory.mktemp("releases"))
+
+
+@pytest.fixture
+def repo(hub):
+    """An empty repository in the double."""
+    from releases import REPO
+
+    return hub.create(REPO)
+
+
+@pytest.fixture
+def one_thread():
+    """One thread for torch, so that sums have one order."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """All images of digits, uint8 (1797, 1, 8, 8), and their labels int64."""
+    import torch
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    images = torch.from_numpy((pixels * (255 / 16)).round().astype("uint8")).view(-1, 1, 8, 8)
+    return images, torch.from_numpy(labels).long()

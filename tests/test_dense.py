@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 from sklearn.metrics import jaccard_score
 from torch import nn
 from torchvision.ops import box_iou, generalized_box_iou_loss, sigmoid_focal_loss
@@ -55,19 +54,7 @@ PURPLE[:, 1] = torch.arange(50, dtype=torch.uint8).view(-1, 1, 1)
 ROWS = torch.arange(50)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    pixels, labels = load_digits(return_X_y=True)
-    images = torch.from_numpy((pixels * (255 / 16)).round().astype("uint8")).view(-1, 1, 8, 8)
-    return images, torch.from_numpy(labels).long()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def made(images=GREY, labels=ROWS, rows=ROWS, *, count=40, seed=0, **settings):

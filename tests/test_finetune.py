@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from test_run import SMALL
 
 from lotterybench.errors import BadRequest
@@ -13,13 +12,6 @@ from lotterybench.methods.base.finetune import finetuned
 from lotterybench.results import read
 from lotterybench.run import plan, run_track
 from lotterybench.trials import Configuration, Seeds
-
-
-@pytest.fixture(scope="module")
-def digits():
-    pixels, labels = load_digits(return_X_y=True)
-    images = torch.from_numpy((pixels * (255 / 16)).round().astype("uint8")).view(-1, 1, 8, 8)
-    return images, torch.from_numpy(labels).long()
 
 
 def tuned(encoder, digits, run="run one", epochs=5):

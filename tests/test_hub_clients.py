@@ -22,25 +22,12 @@ from releases import (
     environment,
     inside,
     process,
-    toy_releases,
 )
 from toys import need
 
 from lotterybench.hub import publish
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """Two releases of toy shards: the second has the subset `new` instead of `old`."""
-    return toy_releases(tmp_path_factory.mktemp("releases"))
-
-
-@pytest.fixture
-def repo(hub):
-    """An empty repository in the double."""
-    return hub.create(REPO)
 
 
 def client(hub, home, **more):

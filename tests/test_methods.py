@@ -5,7 +5,6 @@ from functools import cache
 
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 
 from lotterybench.errors import BadRequest, UnknownName
@@ -48,19 +47,7 @@ TRAINED = [name for name in SINGLE if name != "random-init"]
 BLIND = [name for name in SINGLE if not method.facts(name)["labels"]]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    images, labels = load_digits(return_X_y=True)
-    images = torch.from_numpy((images * (255 / 16)).round().astype("uint8")).view(-1, 1, 8, 8)
-    return images, torch.from_numpy(labels).long()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def task(digits, rows=1000, run="run one"):

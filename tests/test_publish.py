@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 import yaml
 from hub_double import HANGS, READER, WRITER, Entry
-from releases import REPO, V1, V2, content, inside, toy_releases
+from releases import REPO, V1, V2, content, inside
 from typer.testing import CliRunner
 
 from lotterybench.cli import app
@@ -22,18 +22,6 @@ from lotterybench.shards import ShardIndex, shard_problems
 
 # Seconds without an answer until a faulty request counts as lost; far above one of the double's.
 PATIENCE = 0.5
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """Two releases of toy shards: the second has the subset `new` instead of `old`."""
-    return toy_releases(tmp_path_factory.mktemp("releases"))
-
-
-@pytest.fixture
-def repo(hub):
-    """An empty repository in the double."""
-    return hub.create(REPO)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from test_ranks import environment
 
 from lotterybench.errors import BadRequest
@@ -41,19 +40,7 @@ ROWS, BATCH, WIDTH = 40, 16, 12  # batches of 16, 16 and 8
 STEPS = 3  # an epoch
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    images, labels = load_digits(return_X_y=True)
-    images = torch.from_numpy((images * (255 / 16)).round().astype("uint8")).view(-1, 1, 8, 8)
-    return images, torch.from_numpy(labels).long()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
