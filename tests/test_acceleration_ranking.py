@@ -425,7 +425,7 @@ def test_rates_on_digits_are_the_best_of_their_sweep():
     for one in studies["digits-rela-methods"].methods:
         swept = [
             line for line in lines
-            if line["backbone"] == "resnet" and line.get("method", "simclr") == one.name
+            if line["backbone"] == "resnet" and line.get("method", "simclr") == one.training.method
         ]  # fmt: skip
         best = max(swept, key=lambda line: (line["mean"], -line["lr"]))
         assert (len(swept), best["lr"]) == (3, one.training.lr), one.name

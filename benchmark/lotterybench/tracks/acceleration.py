@@ -4,8 +4,9 @@ At 16 pixels every arm is BYOL's; SimCLR has what a claim of acceleration needs:
 steps of it, equal cost, the redrawn half with and without targets, and a random prior, so that a
 direction takes about an hour on two cores. Both have all budgets.
 
-Studies of `methods` rank the pool of self-supervised methods: full data, half of it with and
-without targets, redrawn and fixed, and full data for half of the epochs.
+Studies of `methods` rank the pool of self-supervised methods on two backbones: full data, half of
+it with and without targets, redrawn and fixed, and full data for half of the epochs. The family
+that trains the prior is not ranked (protocol §6).
 """
 
 from lotterybench.studies.acceleration import (
@@ -51,13 +52,19 @@ def compared(byol: Training, rates: dict[str, list[float]], priors: list[str]) -
     ]  # fmt: skip
 
 
-def pool(training: Training, rates: dict[str, float], priors: list[str]) -> list[Compared]:
-    """Return methods at their rates, with the arms that ranking them takes."""
+def pool(
+    training: Training, backbones: list[str], rates: dict[str, float], priors: list[str]
+) -> list[Compared]:
+    """Return methods at their rates on each backbone, with the arms that ranking them takes."""
     return [
         Compared(
-            name=name, training=training.model_copy(update={"method": name, "lr": rate}),
+            name=f"{name}-{backbone}",
+            training=training.model_copy(
+                update={"method": name, "backbone": backbone, "lr": rate}
+            ),
             arms=[*ESSENTIAL, "base-equal-cost", "base-fixed", "rela-fixed"], priors=priors,
         )
+        for backbone in backbones
         for name, rate in rates.items()
     ]  # fmt: skip
 
@@ -99,8 +106,8 @@ study.add(
     ),
 )
 
-# The best of three on held-out training images, the lower of equals
-# (benchmark/derive/learning_rates/digits-{selfsup,simclr}.jsonl).
+# The best of three for the resnet on held-out training images, the lower of equals
+# (benchmark/derive/learning_rates/digits-{selfsup,simclr}.jsonl). The mobilenet takes them over.
 _RATES = {
     "barlow-twins": 0.48, "byol": 0.48, "dcl": 0.03, "dino": 0.03, "moco-v1": 0.03,
     "moco-v2": 0.03, "moco-v3": 0.48, "nnclr": 0.12, "simclr": 0.1, "simsiam": 0.48, "swav": 0.03,
@@ -122,8 +129,10 @@ study.add(
         priors=[
             trained("other-half", _OTHER, _TINY),
             Source(name="random", how="random", backbone="resnet"),
+            # the floor of that backbone's features; no training takes its targets
+            Source(name="random-mobilenet", how="random", backbone="mobilenet"),
         ],
-        methods=pool(_TINY, _RATES, ["other-half", "random"]),
+        methods=pool(_TINY, ["resnet", "mobilenet"], _RATES, ["other-half", "random"]),
         budgets=[0.5],
         looks=4,
         bank=200,
@@ -217,8 +226,9 @@ study.add(
         priors=[
             trained("cifar100", _CIFAR100, _SIXTEEN.model_copy(update={"epochs": 40})),
             Source(name="random", how="random", backbone="resnet8"),
+            Source(name="random-repvgg", how="random", backbone="repvgg"),
         ],
-        methods=pool(_SIXTEEN, SGD, ["cifar100"]),
+        methods=pool(_SIXTEEN, ["resnet8", "repvgg"], SGD, ["cifar100"]),
         budgets=[0.5],
     ),
 )
