@@ -8,7 +8,7 @@ import pytest
 from lotterybench import manifests
 from lotterybench.build import build_stream, build_subset
 from lotterybench.kinds.tickets.split import split_of
-from lotterybench.manifests import load_drawn, load_stream
+from lotterybench.manifests import load_drawn
 from lotterybench.methods.base.architectures import ARCHITECTURES
 from lotterybench.paths import data_root, keyring_file, reference_results, timings_file
 from lotterybench.record import record_signals
@@ -67,7 +67,7 @@ REDRAWN = [
 @pytest.mark.parametrize("base", REDRAWN)
 def test_streams_are_drawn_again_from_their_own_words(base):
     """The released halves have no targets: weights of priors are not published."""
-    stream = load_stream(f"{base}/rela-50pct@0")
+    stream = load_drawn(f"{base}/rela-50pct@0", 0)[0]
     assert (stream.budget.fraction, stream.seed, stream.stream.targets) == (0.5, 0, None)
     again = build_stream(
         base, stream.budget.fraction, name=stream.name, seed=stream.seed, version=stream.version

@@ -20,18 +20,17 @@ from lotterybench.kinds.pretrained.retrieval import paired_nearest
 from lotterybench.kinds.pretrained.rewinding import (
     copies_of,
     digest_of,
-    held,
     load_state,
     rewind,
-    state_of,
 )
 from lotterybench.kinds.pretrained.scenes import load_scenes, scenes_of
 from lotterybench.kinds.pretrained.setting import NEXT, Setting
 from lotterybench.kinds.stages import Here, Stage, carry_out_stages
 from lotterybench.kinds.stages.graph import Terms, do
-from lotterybench.kinds.stages.training import weights_of
+from lotterybench.kinds.stages.training import on_cpu, weights_of
 from lotterybench.manifests import find_base, load_keyring
 from lotterybench.paths import findings_file, stages_folder
+from lotterybench.pruning.functional import held
 from lotterybench.pruning.masks import Masks, load
 from lotterybench.ranking import noninferiority
 from lotterybench.run_study import planned_stages, run_study
@@ -177,7 +176,7 @@ def test_a_round_starts_at_the_very_bytes_of_the_pretrained_network(tmp_path, le
     stage = planned(mini(), does="pretask-round", level=level)[0]
     setting = Setting(stage, Here(tmp_path, {}, "cpu"))
     learner = learner_of(setting, mini().pretrainings[1], stage.settings["heads"])
-    point = state_of(learner.encoder)
+    point = on_cpu(held(learner.encoder))
     for name, value in point.items():  # running statistics and their counter are other as well
         point[name] = torch.full_like(value, 7) if "running" in name else value + 1
     generator = torch.Generator().manual_seed(level)
@@ -193,7 +192,7 @@ def test_a_round_starts_at_the_very_bytes_of_the_pretrained_network(tmp_path, le
         for name, value in held(module).items():
             wanted = point[name] * masks.kept[name] if name in masks.kept else point[name]
             assert torch.equal(value, wanted), name
-        assert digest_of(state_of(module)) == start
+        assert digest_of(on_cpu(held(module))) == start
     outside = [v for v in learner.net.parameters() if id(v) not in inside]
     assert outside
     assert all(torch.equal(v, heads[id(v)]) for v in outside), "a head was changed"
@@ -388,10 +387,6 @@ def test_bounds_and_intervals_are_scipys():
     wanted = stats.ttest_ind(one, other, alternative="greater").confidence_interval(0.95)
     assert spread.df == 11
     assert noninferiority.lower_bound(one, other, spread) == pytest.approx(wanted.low)
-    wanted = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
-    assert noninferiority.welch(one, other) == pytest.approx(tuple(wanted))
-    wanted = stats.ttest_1samp(one, 0).confidence_interval(0.95)
-    assert noninferiority.paired(one) == pytest.approx(tuple(wanted))
     more = noninferiority.pooled([one, other, np.array([3.0]), np.array([])])
     assert more == pytest.approx(spread), "a lone value tells nothing of the spread"
     assert noninferiority.pooled([np.array([1.0])]) is None
@@ -529,7 +524,7 @@ def test_variants_are_paired_with_their_tickets():
 
 def test_findings_of_another_study_are_refused_and_none_give_an_empty_report():
     study = mini()
-    with pytest.raises(BadResults, match="another mini"):
+    with pytest.raises(BadResults, match="another study than mini"):
         report["pretrained"](mini(seeds=3), invented(study, {0: 0, 2: 0}))
     assert report["pretrained"](study, []).ladders == []
 

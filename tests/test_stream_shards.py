@@ -13,7 +13,7 @@ from test_shards import edited, files_of, key, reindexed, repacked, signed
 
 from lotterybench.build import build_stream, save_subset
 from lotterybench.errors import BadRequest
-from lotterybench.manifests import load_keyring, load_stream
+from lotterybench.manifests import load_drawn, load_keyring
 from lotterybench.records import Subset
 from lotterybench.shards import ShardIndex, shard_problems, write_shards
 from lotterybench.stream_targets import (
@@ -127,7 +127,7 @@ def test_names_of_members_have_one_dot(folder):
 def test_the_file_of_targets_is_what_the_manifest_names(folder, again):
     index = ShardIndex.read((folder / "shards.json").read_bytes(), "")
     taught = next(config for config in index.configs if config.name == "taught")
-    told = load_stream("digits/taught").stream.targets
+    told = load_drawn("digits/taught", 0)[0].stream.targets
     assert taught.targets == told.digest == again.digest
     assert told.dimension == DIMENSION
     assert told.prior == "ours:prior.safetensors"  # and no folder of anyone's

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lotterybench.build import build_stream, manifest_problems, save_subset
 from lotterybench.errors import BadRecord, BadRequest
 from lotterybench.listing import rows
-from lotterybench.manifests import load_keyring, load_stream, load_subset_manifest
+from lotterybench.manifests import load_drawn, load_keyring, load_subset_manifest
 from lotterybench.records import Budget, PriorTargets, Subset
 from lotterybench.run import plan
 from lotterybench.streams import (
@@ -150,7 +150,7 @@ def published(stream, tmp_path, monkeypatch):
 
 def test_a_stream_is_published_and_drawn_again(published, keys):
     file, made = published
-    again = load_stream("digits/half-redrawn")
+    again = load_drawn("digits/half-redrawn", 0)[0]
     assert again == made == Subset.read(file.read_bytes(), "x")
     assert len(again.stream.epochs) == 100
     for epoch in (0, 1, 99):
@@ -194,7 +194,7 @@ def test_a_wrong_epoch_is_found(published, wrong, problem):
     assert manifest_problems(file) == [problem]
     if wrong == [0]:  # loading draws the first epoch only
         with pytest.raises(BadRecord, match="epoch 0 of the stream"):
-            load_stream(file)
+            load_drawn(file, 0)[0]
 
 
 def test_a_changed_seed_is_found(published):
@@ -204,7 +204,7 @@ def test_a_changed_seed_is_found(published):
     assert manifest_problems(file) == [WRONG.format(0)]
     file.write_bytes(forged.pretty())
     with pytest.raises(BadRecord, match=r"digest .* is wrong"):
-        load_stream(file)
+        load_drawn(file, 0)[0]
 
 
 @pytest.mark.parametrize(
@@ -240,4 +240,4 @@ def test_fixed_subsets_are_wanted_elsewhere(published, tmp_path):
     with pytest.raises(BadRequest, match=refusal):
         plan(track["digits-demo"], tmp_path, subsets=["digits/half-redrawn@1"])
     with pytest.raises(BadRequest, match="of kind samples: it is the same in every epoch"):
-        load_stream("digits/uniform-10pct@1")
+        load_drawn("digits/uniform-10pct@1", 0)[0]

@@ -6,14 +6,13 @@ from statistics import fmean
 from typing import NamedTuple
 
 from acceleration_rankings import rankings
-from page_tables import table
+from page_tables import bounded, number, table
 
 from lotterybench.paths import findings_file, timings_file
 from lotterybench.run_study import read_findings
 from lotterybench.studies.acceleration import FORMS, AccelerationStudy
 from lotterybench.studies.acceleration_report import AccelerationReport, ArmRow, CurvePoint
 from lotterybench.studies.base import Finding
-from lotterybench.studies.figures import Figure
 from lotterybench.tracks import study
 from lotterybench.trials import Timing
 
@@ -271,17 +270,3 @@ def rates(report: AccelerationReport) -> str:
         for one in report.rates
     ]
     return table(["method", "rate", "k-NN", "chosen"], rows)
-
-
-def bounded(shown: Figure | None) -> str:
-    """Write a mean with its bounds."""
-    if shown is None:
-        return "–"
-    if shown.low is None or shown.high is None:
-        return f"{shown.value:.2f}"
-    return f"{shown.value:.2f} ({shown.low:.2f} – {shown.high:.2f})"
-
-
-def number(value: float | None, digits: int) -> str:
-    """Write a figure that may be undefined."""
-    return "–" if value is None else f"{value:.{digits}f}"

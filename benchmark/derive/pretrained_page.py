@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from page_tables import table
+from page_tables import bounded, number, table
 
 from lotterybench.studies.pretrained import PretrainedStudy
-from lotterybench.studies.pretrained_report import Bounds, Ladder, PretrainedReport, Step
+from lotterybench.studies.pretrained_report import Ladder, PretrainedReport, Step
 from lotterybench.tracks import study as studies
 
 HEAD = """\
@@ -162,7 +162,7 @@ def _step(step: Step) -> list[object]:
     failed = f" ({step.failed} failed)" if step.failed else ""
     return [
         step.level, f"{step.density:.1%}", f"{step.n}{failed}", number(step.mean), number(step.sd),
-        bounds(step.gap), number(step.bound), said(step.non_inferior), said(step.within_sd),
+        bounded(step.gap), number(step.bound), said(step.non_inferior), said(step.within_sd),
     ]  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def universals(report: PretrainedReport) -> str:
 def pretasks(report: PretrainedReport) -> str:
     """Return what is left of the pre-training task at each level."""
     rows = [
-        [one.init, one.level, bounds(one.retrieval), bounds(one.accuracy)]
+        [one.init, one.level, bounded(one.retrieval), bounded(one.accuracy)]
         for one in report.pretasks
     ]
     return table(["init", "level", "retrieval", "accuracy"], rows)
@@ -187,7 +187,7 @@ def sensitivities(report: PretrainedReport) -> str:
     """Return what each perturbation costs."""
     rows = [
         [
-            one.init, one.target, one.variant, one.level, f"{one.density:.1%}", bounds(one.lost),
+            one.init, one.target, one.variant, one.level, f"{one.density:.1%}", bounded(one.lost),
             one.lost.n if one.lost else 0,
         ]
         for one in report.sensitivities
@@ -200,7 +200,7 @@ def agreements(report: PretrainedReport) -> str:
     rows = [
         [
             f"`{one.first}`", f"`{one.second}`", one.level, number(one.jaccard),
-            number(one.chance), bounds(one.normalised), one.normalised.n if one.normalised else 0,
+            number(one.chance), bounded(one.normalised), one.normalised.n if one.normalised else 0,
         ]
         for one in report.agreements
     ]  # fmt: skip
@@ -210,21 +210,8 @@ def agreements(report: PretrainedReport) -> str:
 
 def kernels(report: PretrainedReport) -> str:
     """Return how many kernels are gone."""
-    rows = [[f"`{one.mask}`", one.level, bounds(one.zero), one.zero.n] for one in report.kernels]
+    rows = [[f"`{one.mask}`", one.level, bounded(one.zero), one.zero.n] for one in report.kernels]
     return table(["mask", "level", "gone", "n"], rows)
-
-
-def bounds(shown: Bounds | None) -> str:
-    """Write a mean with its interval."""
-    if shown is None:
-        return "–"
-    beside = f" ({shown.low:.2f} – {shown.high:.2f})" if None not in (shown.low, shown.high) else ""
-    return f"{shown.value:.2f}{beside}"
-
-
-def number(value: float | None) -> str:
-    """Write a figure that may be undefined."""
-    return "–" if value is None else f"{value:.2f}"
 
 
 def level(value: int | None) -> str:

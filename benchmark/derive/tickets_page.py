@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from page_tables import table
+from page_tables import failed, number, table
 from scipy.stats import t as student
 
 from lotterybench.studies import TicketStudy
@@ -177,13 +177,6 @@ def overlaps_table(report: TicketsReport) -> str:
     return table(head, lines)
 
 
-def failed(report: TicketsReport) -> list[str]:
-    """Say what failed, if anything did."""
-    if not report.failed:
-        return []
-    return ["## What failed\n", "\n".join(f"* {line}" for line in report.failed)]
-
-
 def figure(shown: Figure) -> str:
     """Write a mean with half of its interval."""
     if shown.low is None or shown.high is None:
@@ -207,8 +200,3 @@ def gap(shown: Gap | None) -> str:
 def percent(shown: Figure | None) -> str:
     """Write a part in per cent."""
     return "–" if shown is None else f"{shown.value:.1%}"
-
-
-def number(value: float | None) -> str:
-    """Write a figure that may be undefined."""
-    return "–" if value is None else f"{value:.2f}"

@@ -3,10 +3,9 @@
 from pathlib import Path
 from statistics import fmean
 
-from page_tables import table
+from page_tables import bounded, number, table
 from scipy.stats import t as student
 
-from lotterybench.studies.figures import Figure
 from lotterybench.studies.transfer import TransferStudy
 from lotterybench.studies.transfer_report import MaskOverlap, TransferReport
 from lotterybench.tracks import study
@@ -144,8 +143,8 @@ def pooled_table(report: TransferReport) -> str:
         rows.append(
             [
                 one.source, fact.samples, fact.classes, fact.updates, one.cells,
-                one.against_random.n if one.against_random else 0, paired(one.against_random),
-                paired(one.against_native), number(one.normalised), one.undefined,
+                one.against_random.n if one.against_random else 0, bounded(one.against_random),
+                bounded(one.against_native), number(one.normalised), one.undefined,
             ]
         )  # fmt: skip
     return table(top, rows)
@@ -155,7 +154,7 @@ def contrasts_table(report: TransferReport) -> str:
     """Return pairs of sources that differ in one thing."""
     rows = [
         [one.question, one.first, one.second, one.cells, one.difference.n if one.difference else 0,
-         paired(one.difference)]
+         bounded(one.difference)]
         for one in report.contrasts
     ]  # fmt: skip
     return table(["differs in", "first", "less second", "cells", "n", "points"], rows)
@@ -171,7 +170,7 @@ def trends(report: TransferReport) -> str:
 
 def optimisers_table(entry: TransferStudy, report: TransferReport) -> str:
     """Return the matrix of optimisers."""
-    cells = {(one.found, one.by): paired(one.against_random) for one in report.optimisers}
+    cells = {(one.found, one.by): bounded(one.against_random) for one in report.optimisers}
     rows = [[found, *(cells[found, by] for by in entry.recipes)] for found in entry.recipes]
     return table(["found with", *(f"trained by {by}" for by in entry.recipes)], rows)
 
@@ -181,7 +180,7 @@ def controls_table(report: TransferReport) -> str:
     rows = [
         [
             one.control, one.cells, one.native_less.n if one.native_less else 0,
-            paired(one.native_less), number(one.relative),
+            bounded(one.native_less), number(one.relative),
             f"{one.collapsed} of {one.trainings}",
         ]
         for one in report.controls
@@ -216,17 +215,3 @@ def overlaps_table(report: TransferReport) -> str:
 def deepest(report: TransferReport) -> int:
     """Return the level with the fewest weights."""
     return max(one.level for one in report.overlaps)
-
-
-def paired(shown: Figure | None) -> str:
-    """Write a mean with its bounds."""
-    if shown is None:
-        return "–"
-    if shown.low is None or shown.high is None:
-        return f"{shown.value:.2f}"
-    return f"{shown.value:.2f} ({shown.low:.2f} – {shown.high:.2f})"
-
-
-def number(value: float | None) -> str:
-    """Write a figure that may be undefined."""
-    return "–" if value is None else f"{value:.2f}"

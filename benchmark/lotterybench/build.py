@@ -18,12 +18,11 @@ from lotterybench.manifests import (
     save_manifest,
 )
 from lotterybench.paths import manifest_file
-from lotterybench.provenance import code_digest, package_version
+from lotterybench.provenance import code_digest
 from lotterybench.recordings import Stored, check_base, find_signals
 from lotterybench.records import (
     Base,
     Budget,
-    CreatedWith,
     Declared,
     PriorTargets,
     SelectedWith,
@@ -34,7 +33,7 @@ from lotterybench.selection import Pool, Selector, selector
 from lotterybench.signals import Arrays
 from lotterybench.streams import digests_of_epochs
 from lotterybench.tracks import find_track
-from lotterybench.validity import describe_positions, problems, stream_problems
+from lotterybench.validity import describe_positions, manifest_of, problems, stream_problems
 from lotterybench.wordnet import class_lists, lemmas, paths
 
 Columns = dict[str, NDArray[np.generic]]
@@ -74,29 +73,20 @@ def build_subset(
     pool = _pool(record, stored)
     picked, weight = how.pick(pool, size, np.random.default_rng(seed), **settings)
     columns = _columns(picked, weight) if how.kind == "samples" else None
-    try:
-        draft = Subset(
-            schema_version=1,
-            id=f"{base}/{name}",
-            version=version,
-            base=base,
-            base_digest=record.digest,
-            kind=how.kind,
-            selector=chosen,
-            settings=settings,
-            seed=seed,
-            budget=budget,
-            classes=None if columns else [record.class_names[label] for label in picked],
-            positions=describe_positions(columns) if columns else None,
-            selected_with=_shown(how, stored),
-            created_with=CreatedWith(
-                lotterybench=package_version(), code=code_digest("selection/**/*.py")
-            ),
-            digest="0" * 64,
-        )
-    except ValidationError as error:
-        raise BadRequest(f"{base}/{name}: {error.errors()[0]['msg']}") from None
-    subset = draft.model_copy(update={"digest": draft.true_digest()})
+    subset = manifest_of(
+        record,
+        name,
+        code=code_digest("selection/**/*.py"),
+        version=version,
+        kind=how.kind,
+        selector=chosen,
+        settings=settings,
+        seed=seed,
+        budget=budget,
+        classes=None if columns else [record.class_names[label] for label in picked],
+        positions=describe_positions(columns) if columns else None,
+        selected_with=_shown(how, stored),
+    )
     return subset, columns
 
 
@@ -116,27 +106,18 @@ def build_stream(
     """
     record = pinned(find_record(base)[0])
     digests = digests_of_epochs(load_keyring(base).keys["train"], seed, ratio)
-    try:
-        draft = Subset(
-            schema_version=1,
-            id=f"{base}/{name}",
-            version=version,
-            base=base,
-            base_digest=record.digest,
-            kind="stream",
-            selector="redrawn",
-            seed=seed,
-            budget=Budget(fraction=ratio),
-            stream=Stream(epochs=digests, targets=targets),
-            selected_with=SelectedWith(),
-            created_with=CreatedWith(
-                lotterybench=package_version(), code=code_digest("streams.py")
-            ),
-            digest="0" * 64,
-        )
-    except ValidationError as error:
-        raise BadRequest(f"{base}/{name}: {error.errors()[0]['msg']}") from None
-    return draft.model_copy(update={"digest": draft.true_digest()})
+    return manifest_of(
+        record,
+        name,
+        code=code_digest("streams.py"),
+        version=version,
+        kind="stream",
+        selector="redrawn",
+        seed=seed,
+        budget=Budget(fraction=ratio),
+        stream=Stream(epochs=digests, targets=targets),
+        selected_with=SelectedWith(),
+    )
 
 
 def save_subset(subset: Subset, columns: Columns | None, root: Path) -> Path:

@@ -177,17 +177,6 @@ def load_subset_manifest(ref: str | Path) -> tuple[Subset, NDArray[np.int64] | N
     return subset, None if columns is None else columns["position"].astype(np.int64)
 
 
-def load_stream(ref: str | Path) -> Subset:
-    """Return the manifest of a stream; of its epochs, the first is checked (`streams` draws any).
-
-    Raises `BadRecord` as `load_subset_manifest` does, and `BadRequest` for a fixed subset.
-    """
-    subset, _ = _checked(ref)
-    if subset.stream is None:
-        raise BadRequest(f"{subset.ref} is of kind {subset.kind}: it is the same in every epoch")
-    return subset
-
-
 def load_drawn(
     ref: str | Path, epoch: int | None = None
 ) -> tuple[Subset, NDArray[np.int64] | None]:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lotterybench.errors import BadRequest
 from lotterybench.manifests import find_base
+from lotterybench.methods.base.target_digest import BLOCK
+from lotterybench.methods.base.target_digest import Half as Half
+from lotterybench.methods.base.target_digest import digest_of_targets as digest_of_targets
 from lotterybench.paths import targets_folder
 from lotterybench.records import Base, PriorTargets, Subset
 from lotterybench.sources import images
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from lotterybench.methods.base.priors import Prior, Shape
-
-Half = NDArray[np.float16]
-BLOCK = 8192  # rows that are copied or hashed at a time
+    from lotterybench.methods.base.targets import Targets
 
 
 def targets_by(base: str, prior: str, dimension: int | None = None) -> tuple[PriorTargets, Half]:
@@ -37,15 +37,13 @@ def targets_by(base: str, prior: str, dimension: int | None = None) -> tuple[Pri
     the CPU, and kept in the cache. Raises `BadRequest` for a dimension below 1 and as `find_prior`
     does.
     """
-    if dimension is not None and dimension < 1:
-        raise BadRequest(f"targets have 1 dimension or more; {dimension} were asked for")
     record, _ = find_base(base)
     found = _prior(record, prior)
-    values = _values(record, found, dimension or found.width)
+    made = _made(record, found, found.width if dimension is None else dimension)
+    values: Half = made.values.numpy()
     told = PriorTargets(
-        prior=found.name, weights=found.weights, dimension=values.shape[1],
-        digest=digest_of_targets(values),
-    )  # fmt: skip
+        prior=found.name, weights=found.weights, dimension=values.shape[1], digest=made.digest
+    )
     return told, values
 
 
@@ -59,6 +57,7 @@ def targets_for(subset: Subset, given: str) -> Half:
     record, _ = find_base(subset.base)
     if given.endswith(".npy"):
         values = read_targets(Path(given))
+        digest = digest_of_targets(values)
     else:
         prior = _prior(record, given)
         if prior.weights != told.weights:
@@ -66,8 +65,8 @@ def targets_for(subset: Subset, given: str) -> Half:
                 f"{given} has other weights ({prior.weights[:12]}) than {told.prior}, the prior "
                 f"that {subset.ref} names ({told.weights[:12]})"
             )
-        values = _values(record, prior, told.dimension)
-    digest = digest_of_targets(values)
+        made = _made(record, prior, told.dimension)
+        values, digest = made.values.numpy(), made.digest
     if digest != told.digest:
         raise BadRequest(
             f"{given} gives other targets ({digest[:12]}) than {subset.ref} names "
@@ -108,14 +107,6 @@ def write_targets(file: Path, values: Half) -> str:
             return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def digest_of_targets(values: Half) -> str:
-    """Return the sha256 of the text `N|d|` and the rows in order, little-endian."""
-    digest = hashlib.sha256(f"{values.shape[0]}|{values.shape[1]}|".encode())
-    for start in range(0, len(values), BLOCK):
-        digest.update(np.ascontiguousarray(values[start : start + BLOCK], "<f2").tobytes())
-    return digest.hexdigest()
-
-
 def _prior(base: Base, name: str) -> Prior:
     from lotterybench.methods.base.priors import find_prior
 
@@ -126,7 +117,7 @@ def _shape(base: Base) -> Shape:
     return (len(base.mode), *base.size)  # RGB or L: a letter is a channel
 
 
-def _values(base: Base, prior: Prior, dimension: int) -> Half:
+def _made(base: Base, prior: Prior, dimension: int) -> Targets:
     """Return the targets of all training images, made or from the cache."""
     import torch
 
@@ -134,9 +125,7 @@ def _values(base: Base, prior: Prior, dimension: int) -> Half:
 
     every = _images(base)
     rows = torch.arange(len(every))
-    made = targets_of(prior, every, rows, dimension, base.digest, targets_folder())
-    values: Half = made.values.numpy()
-    return values
+    return targets_of(prior, every, rows, dimension, base.digest, targets_folder())
 
 
 def _images(base: Base) -> torch.Tensor:

@@ -13,12 +13,13 @@ import torch
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import nn
 
 from lotterybench.errors import BadRequest, BadResults, UnknownName
 from lotterybench.kinds.stages.artefact import DONE, Done
 from lotterybench.manifests import find_base
 from lotterybench.methods.base.backbones import build
+from lotterybench.methods.base.encoders import digest_of_state
 from lotterybench.paths import stages_folder, study_file
 from lotterybench.pruning.functional import State
 from lotterybench.pruning.levels import load_level
@@ -138,7 +139,7 @@ def _saved(folder: Path) -> Ticket:
     noted = SavedTicket.read(file.read_bytes(), str(file))
     masks = _checked(folder / MASKS, noted.files, load_masks)
     weights = _checked(folder / WEIGHTS, noted.files, _weights)
-    same = (noted.ticket.masks, noted.ticket.weights) == (masks.digest, state_digest(weights))
+    same = (noted.ticket.masks, noted.ticket.weights) == (masks.digest, digest_of_state(weights))
     if not same or noted.ticket.true_digest() != noted.ticket.digest:
         raise BadResults(f"{file} is damaged: it does not have the digest that it names")
     return Ticket(masks, weights, noted.ticket)
@@ -203,7 +204,7 @@ def _about(
         arm=wanted.arm, seed=wanted.seed, level=wanted.level, base=base.id,
         base_digest=found.base_digest, recipe=study.recipes[str(found.of["recipe"])],
         in_chans={"L": 1, "RGB": 3}[base.mode], size=study.resolution or base.size[0],
-        sparsity=masks.sparsity, masks=masks.digest, weights=state_digest(weights),
+        sparsity=masks.sparsity, masks=masks.digest, weights=digest_of_state(weights),
         digest="0" * 64,
     )  # fmt: skip
     return draft.model_copy(update={"digest": draft.true_digest()})
@@ -224,16 +225,6 @@ def _checked(file: Path, files: Mapping[str, str], read: Callable[[Path], Read])
 def _weights(file: Path) -> State:
     found: State = load(file.read_bytes())
     return found
-
-
-def state_digest(state: Mapping[str, Tensor]) -> str:
-    """Return the sha256 of a state's names, types, shapes and bytes, in the order of names."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        value = state[name].detach().cpu().contiguous()
-        digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _sha256(file: Path) -> str:

@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from lotterybench.errors import BadRequest
 from lotterybench.keyrings import Keyring
-from lotterybench.records import STREAM_EPOCHS, Base, Declared, Positions, Subset
+from lotterybench.provenance import package_version
+from lotterybench.records import STREAM_EPOCHS, Base, CreatedWith, Declared, Positions, Subset
 from lotterybench.streams import digests_of_epochs
 
 Columns = Mapping[str, NDArray[np.generic]]
@@ -26,6 +29,22 @@ def describe_positions(columns: Columns) -> Positions:
     return Positions(
         count=len(columns["position"]), columns=list(columns), sha256=digest.hexdigest()
     )
+
+
+def manifest_of(base: Base | Declared, name: str, *, code: str, **fields: Any) -> Subset:
+    """Return the manifest `name` of a base, with its digest; `code` is the digest of what chose.
+
+    Raises `BadRequest` naming the first rule of manifests that the fields break.
+    """
+    try:
+        draft = Subset(
+            schema_version=1, id=f"{base.id}/{name}", base=base.id, base_digest=base.digest,
+            created_with=CreatedWith(lotterybench=package_version(), code=code),
+            digest="0" * 64, **fields,
+        )  # fmt: skip
+    except ValidationError as error:
+        raise BadRequest(f"{base.id}/{name}: {error.errors()[0]['msg']}") from None
+    return draft.model_copy(update={"digest": draft.true_digest()})
 
 
 def problems(

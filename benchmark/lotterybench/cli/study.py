@@ -66,7 +66,7 @@ def tell(study: Study, folder: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found.fields(), indent=2))
         return
-    for line in getattr(found, "says", []):
+    for line in found.says:
         print(line)
     for name, rows in found:
         if isinstance(rows, list) and rows and not isinstance(rows[0], str):

@@ -15,10 +15,14 @@ State = dict[str, Tensor]
 Function = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 
 
+def held(network: nn.Module) -> State:
+    """Return all parameters and buffers, what norms remember and a state_dict leaves out too."""
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
+
+
 def copied(network: nn.Module) -> State:
-    """Return copies of all parameters and buffers, those too that a state_dict leaves out."""
-    held = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    return {name: value.detach().clone() for name, value in held.items()}
+    """Return copies of all parameters and buffers."""
+    return {name: value.detach().clone() for name, value in held(network).items()}
 
 
 def places(network: nn.Module, weights: Mapping[str, nn.Parameter]) -> dict[str, str]:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from lotterybench.errors import BadRequest
 from lotterybench.ranking.base.arrays import Floats
 
@@ -19,13 +17,6 @@ class Spread(NamedTuple):
 
     sd: float
     df: int
-
-
-class TwoSided(NamedTuple):
-    """A two-sided 95 % interval."""
-
-    low: float
-    high: float
 
 
 def pooled(groups: Sequence[Floats]) -> Spread | None:
@@ -90,33 +81,3 @@ def within_sd_if_equal(tickets: int, dense: int) -> float:
     from scipy.stats import t
 
     return float(t.sf(-1 / math.sqrt(1 / tickets + 1 / dense), dense - 1))
-
-
-def welch(ticket: Floats, dense: Floats) -> TwoSided | None:
-    """Return the 95 % interval of a difference of means, each with its own variance (Welch 1947).
-
-    None where a side has fewer than two values, or neither varies.
-    """
-    from scipy.stats import t
-
-    if min(len(ticket), len(dense)) < 2:
-        return None
-    one, other = (float(values.var(ddof=1)) / len(values) for values in (ticket, dense))
-    if one + other == 0:
-        return None
-    df = (one + other) ** 2 / (one**2 / (len(ticket) - 1) + other**2 / (len(dense) - 1))
-    half = float(t.ppf((1 + SURE) / 2, df)) * math.sqrt(one + other)
-    middle = float(ticket.mean() - dense.mean())
-    return TwoSided(middle - half, middle + half)
-
-
-def paired(differences: Floats) -> TwoSided | None:
-    """Return the 95 % interval of the mean of paired differences; None for fewer than two."""
-    from scipy.stats import t
-
-    count = len(differences)
-    if count < 2:
-        return None
-    half = float(t.ppf((1 + SURE) / 2, count - 1) * differences.std(ddof=1) / math.sqrt(count))
-    middle = float(np.mean(differences))
-    return TwoSided(middle - half, middle + half)

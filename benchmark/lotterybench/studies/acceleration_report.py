@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lotterybench.records import Record, Sha256, Slug
+from lotterybench.records import Record, Slug
 from lotterybench.studies.acceleration import Arm
 from lotterybench.studies.figures import Figure
+from lotterybench.studies.report import StudyReport
 
 Question = Literal[
     "accelerates at equal steps", "and against full data for as many steps",
@@ -185,24 +186,18 @@ class RankRow(Record):
     why: str
 
 
-class AccelerationReport(Record):
-    """The whole report. `says` is what may be said of it; `failed` names what has no result.
+class AccelerationReport(StudyReport):
+    """The whole report.
 
     `rankings` has arms of at least four configurations; `unranked` is who is not ranked, and why.
     """
 
-    schema_version: Literal[1] = 1
-    study: Slug
-    study_version: int
-    study_digest: Sha256
     title: str
     seeds: int
     samples: int
     trainings: int
     images: int
     prior_seeds: Literal["one", "each"]
-    says: list[str]
-    failed: list[str] = []
     contrasts: list[Contrast]
     arms: list[ArmRow]
     priors: list[PriorRow]

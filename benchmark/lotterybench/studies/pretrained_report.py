@@ -1,18 +1,11 @@
 """What a study of pre-trained tickets found, as numbers with their seeds (protocol §10)."""
 
-from lotterybench.records import Record, Sha256, Slug
+from lotterybench.records import Record, Slug
+from lotterybench.studies.figures import Figure, Gap
+from lotterybench.studies.report import StudyReport
 
 SEEDS = 5  # a ladder is tested from so many seeds on
 CLAIM = 8  # and a claim of a match needs so many, of tickets and of dense networks
-
-
-class Bounds(Record):
-    """A mean over `n` seeds, and its two-sided 95 % interval; None where it is undefined."""
-
-    value: float
-    n: int
-    low: float | None = None
-    high: float | None = None
 
 
 class Step(Record):
@@ -30,7 +23,7 @@ class Step(Record):
     failed: int = 0
     mean: float | None = None
     sd: float | None = None
-    gap: Bounds | None = None
+    gap: Gap | None = None
     bound: float | None = None
     non_inferior: bool | None = None
     within_sd: bool | None = None
@@ -86,8 +79,8 @@ class Pretask(Record):
 
     init: Slug
     level: int
-    retrieval: Bounds | None = None
-    accuracy: Bounds | None = None
+    retrieval: Figure | None = None
+    accuracy: Figure | None = None
 
 
 class Agreement(Record):
@@ -102,7 +95,7 @@ class Agreement(Record):
     second: str
     jaccard: float | None = None
     chance: float | None = None
-    normalised: Bounds | None = None
+    normalised: Figure | None = None
     z: float | None = None
 
 
@@ -111,7 +104,7 @@ class Kernels(Record):
 
     level: int
     mask: str
-    zero: Bounds
+    zero: Figure
 
 
 class Sensitivity(Record):
@@ -123,26 +116,21 @@ class Sensitivity(Record):
     variant: str
     density: float
     metric: str
-    lost: Bounds | None = None
+    lost: Figure | None = None
 
 
-class PretrainedReport(Record):
-    """Everything that is known of a study of pre-trained tickets, from its findings alone.
+class PretrainedReport(StudyReport):
+    """Everything that is known of a study of pre-trained tickets.
 
     `seeds` and `dense` are those planned. `weights` says whether pre-training was one or of each
-    seed: of one, statements are about those weights. `failed` names stages without a result;
-    `images` were trained on in all.
+    seed: of one, statements are about those weights. `images` were trained on in all.
     """
 
-    study: Slug
-    study_version: int
-    study_digest: Sha256
     base: Slug
     seeds: int
     dense: int
     weights: str
     findings: int
-    failed: list[str]
     images: int
     ladders: list[Ladder]
     universal: list[Universal] = []

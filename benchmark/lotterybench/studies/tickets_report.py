@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from lotterybench.records import Record, Sha256, Slug
+from lotterybench.records import Record
 from lotterybench.studies.figures import Figure, Gap
+from lotterybench.studies.report import StudyReport
 
 
 class TicketRow(Record):
@@ -98,13 +99,9 @@ class ClaimRow(Record):
     word: str
 
 
-class TicketsReport(Record):
-    """The report of a PrAC study, made of its findings alone."""
+class TicketsReport(StudyReport):
+    """The report of a PrAC study."""
 
-    schema_version: Literal[1]
-    study: Slug
-    version: int
-    study_digest: Sha256
     base: str
     samples: int
     seeds: int
@@ -114,4 +111,3 @@ class TicketsReport(Record):
     savings: list[SavingRow]
     overlaps: list[OverlapRow] = []
     claims: list[ClaimRow] = []
-    failed: list[str] = []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lotterybench.records import Record, Sha256, Slug
+from lotterybench.records import Record
 from lotterybench.studies.figures import Figure
+from lotterybench.studies.report import StudyReport
 
 
 class SourceFacts(Record):
@@ -155,18 +156,13 @@ class MaskOverlap(Record):
     normalised: Figure | None = None
 
 
-class TransferReport(Record):
-    """The whole report. `failed` names stages that came to no result, and why."""
+class TransferReport(StudyReport):
+    """The whole report."""
 
-    schema_version: Literal[1] = 1
-    study: Slug
-    study_version: int
-    study_digest: Sha256
     title: str
     seeds: int
     trainings: int
     images: int
-    failed: list[str] = []
     sources: list[SourceFacts]
     pooled: list[Pooled]
     trends: list[Trend]

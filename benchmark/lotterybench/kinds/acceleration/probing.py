@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from lotterybench.kinds.acceleration.setting import Part
+from lotterybench.kinds.transfer.parts import Part
 from lotterybench.methods.base.observe import Observer
 from lotterybench.methods.base.probes import effective_rank, features, knn, linear_probe
 

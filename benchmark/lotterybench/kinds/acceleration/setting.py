@@ -6,17 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from lotterybench.kinds.data import tensors
-from lotterybench.kinds.stages import Here, Stage
-from lotterybench.kinds.transfer.samples import (
-    Samples,
-    classes_in,
-    held_out_samples,
-    training_samples,
-)
+from lotterybench.kinds.stages.setting import Planned
+from lotterybench.kinds.transfer.parts import Part, part_of
+from lotterybench.kinds.transfer.samples import classes_in
 from lotterybench.manifests import find_base
 from lotterybench.methods import Task
 from lotterybench.methods.base.data import Data, Resident
@@ -28,28 +22,9 @@ from lotterybench.studies.transfer import Domain
 
 
 @dataclass(frozen=True)
-class Part:
-    """A split on the device: images uint8 (N, C, H, W), labels int64 (N,), a domain's rows (n,).
-
-    Labels are the domain's; other rows have −1.
-    """
-
-    images: Tensor
-    labels: Tensor
-    rows: Tensor
-
-    def first(self, count: int | None = None) -> tuple[Tensor, Tensor]:
-        """Return the domain's first images and labels, or all; by key, which is as at random."""
-        rows = self.rows[:count]
-        return self.images[rows], self.labels[rows]
-
-
-@dataclass(frozen=True)
-class Setting:
+class Setting(Planned):
     """The data and the plan of a stage; `on` holds its data, by default the stage's own."""
 
-    stage: Stage
-    here: Here
     on: dict[str, Any] | None = None
 
     @cached_property
@@ -65,12 +40,12 @@ class Setting:
     @cached_property
     def train(self) -> Part:
         """The training split, and the domain's samples of it."""
-        return self._part("train", training_samples(self.domain))
+        return self._part("train")
 
     @cached_property
     def test(self) -> Part:
         """The test split, and the images of the domain's classes."""
-        return self._part("test", held_out_samples(self.domain))
+        return self._part("test")
 
     @property
     def classes(self) -> int:
@@ -101,11 +76,5 @@ class Setting:
             checkpoint=here.checkpoint, every=here.every, observers=observers,
         )  # fmt: skip
 
-    def _part(self, split: Split, samples: Samples) -> Part:
-        images, theirs = tensors(
-            self.domain.base, split, self.settings["resolution"], self.here.device
-        )
-        rows = torch.from_numpy(samples.positions).to(images.device)
-        labels = torch.full_like(theirs, -1)
-        labels[rows] = torch.from_numpy(samples.labels).to(labels)
-        return Part(images, labels, rows)
+    def _part(self, split: Split) -> Part:
+        return part_of(self.domain, split, self.settings["resolution"], self.here.device)

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from lotterybench.kinds.acceleration.probing import encoded
 from lotterybench.kinds.acceleration.sampling import drawn
-from lotterybench.kinds.acceleration.setting import Part, Setting
+from lotterybench.kinds.acceleration.setting import Setting
 from lotterybench.kinds.acceleration.teaching import learner_of, steps_of
 from lotterybench.kinds.stages import Here, Made, Stage
+from lotterybench.kinds.transfer.parts import Part
 from lotterybench.methods.base.loop import Diverged, train
 from lotterybench.methods.base.probes import knn
 from lotterybench.methods.base.redrawn import Redrawn

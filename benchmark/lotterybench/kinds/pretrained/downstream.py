@@ -5,15 +5,21 @@ from __future__ import annotations
 import torch
 
 from lotterybench.errors import BadRequest
-from lotterybench.kinds.pretrained.pretraining import pruned
-from lotterybench.kinds.pretrained.rewinding import digest_of, load_state, rewind, state_of
+from lotterybench.kinds.pretrained.rewinding import digest_of, load_state, rewind
 from lotterybench.kinds.pretrained.setting import NEXT, Setting
 from lotterybench.kinds.pretrained.targets import Learnt
 from lotterybench.kinds.stages import Here, Made, Stage
-from lotterybench.kinds.stages.training import steps_of, train_under, weights_of
+from lotterybench.kinds.stages.training import (
+    on_cpu,
+    pruned,
+    steps_of,
+    train_under,
+    weights_of,
+)
 from lotterybench.methods import Learner
 from lotterybench.methods.base.shape import stream
 from lotterybench.pruning.controls import permuted
+from lotterybench.pruning.functional import held
 from lotterybench.pruning.masks import Masks
 from lotterybench.pruning.perturbed import complement, flip, random_global, swap
 from lotterybench.studies.pretrained import Variant
@@ -53,7 +59,7 @@ def _trained(setting: Setting, part: str, variant: Variant | None) -> tuple[Made
         "kept": masks.remaining, "density": 1 - masks.sparsity, "loss": trained.curve[-1].loss,
     }  # fmt: skip
     digests = {
-        "masks": masks.digest, "start": start, "final": digest_of(state_of(learner.encoder)),
+        "masks": masks.digest, "start": start, "final": digest_of(on_cpu(held(learner.encoder))),
     }  # fmt: skip
     steps = steps_of(task, target.target.recipe, len(trained.curve))
     return Made(metrics, digests, trained.images_seen, steps=steps), learner, masks

@@ -13,11 +13,10 @@ from lotterybench.kinds.pretrained.rewinding import (
     load_state,
     rewind,
     save_state,
-    state_of,
 )
 from lotterybench.kinds.pretrained.setting import NEXT, Setting
 from lotterybench.kinds.stages import Here, Made, Stage
-from lotterybench.kinds.stages.training import train_under, weights_of
+from lotterybench.kinds.stages.training import on_cpu, pruned, train_under, weights_of
 from lotterybench.kinds.stages.watching import accuracy
 from lotterybench.methods import Learner, Schedule, Task, Trained, method
 from lotterybench.methods.base.backbones import build
@@ -25,11 +24,8 @@ from lotterybench.methods.base.data import batch_sizes
 from lotterybench.methods.base.loop import Engine, train
 from lotterybench.methods.base.rates import Stepped
 from lotterybench.methods.base.shape import stream
-from lotterybench.pruning.criteria import magnitude
-from lotterybench.pruning.functional import State
-from lotterybench.pruning.keeping import keep, keep_in_each
+from lotterybench.pruning.functional import State, held
 from lotterybench.pruning.masks import Masks
-from lotterybench.studies import Pruning
 from lotterybench.studies.pretrained import Pretraining, Rounds
 
 
@@ -43,7 +39,7 @@ def pretraining_of(stage: Stage, here: Here) -> Made:
     )  # fmt: skip
     made = method[how.method](task, backbone=stage.settings["backbone"], **how.settings)
     trained = train(task, made, engine)
-    state = state_of(trained.encoder)
+    state = on_cpu(held(trained.encoder))
     save_state(state, here.folder)
     steps = _steps(task, made, len(trained.curve))
     metrics = judged(setting, trained)
@@ -112,12 +108,6 @@ def encoder_of(setting: Setting, point: State) -> torch.nn.Module:
     encoder = build(setting.settings["backbone"], in_chans=channels, size=side, seed=0)
     encoder.load_state_dict(point)
     return encoder
-
-
-def pruned(encoder: torch.nn.Module, masks: Masks, pruning: Pruning, level: int) -> Masks:
-    """Return the masks of a level, by the magnitude of an encoder's weights as they are now."""
-    choose = keep_in_each if pruning.in_each else keep
-    return choose(magnitude(weights_of(encoder, pruning)), pruning.density(level), within=masks)
 
 
 def _left(setting: Setting, encoder: torch.nn.Module, masks: Masks, made: Made) -> Made:

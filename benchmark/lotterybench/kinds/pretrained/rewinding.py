@@ -7,29 +7,16 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import nn
 
-from lotterybench.kinds.stages.training import put
+from lotterybench.kinds.stages.training import on_cpu, put
 from lotterybench.methods import Learner
-from lotterybench.pruning.functional import State
+from lotterybench.pruning.functional import State, held
 from lotterybench.pruning.masks import Masks
 from lotterybench.pruning.rounds import masked
 from lotterybench.storage import write_whole
 
 FILE = "weights.safetensors"
-
-
-def held(module: nn.Module) -> dict[str, Tensor]:
-    """Return a module's own parameters and buffers, what norms remember among them."""
-    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
-
-
-def state_of(encoder: nn.Module) -> State:
-    """Return a copy of an encoder's parameters and buffers on the CPU."""
-    return {
-        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, value in held(encoder).items()
-    }
 
 
 def digest_of(state: State) -> str:
@@ -59,7 +46,7 @@ def rewind(learner: Learner, point: State, masks: Masks) -> str:
     for copy in copies_of(learner):
         for name, value in held(copy).items():
             value.copy_(start[name])
-    return digest_of(state_of(learner.encoder))
+    return digest_of(on_cpu(held(learner.encoder)))
 
 
 def copies_of(learner: Learner) -> list[nn.Module]:

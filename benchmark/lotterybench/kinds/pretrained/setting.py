@@ -4,45 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lotterybench.kinds.pretrained.parts import images_of, parts_of
-from lotterybench.kinds.stages import Here, Stage
+from lotterybench.kinds.stages.setting import Planned
 from lotterybench.manifests import find_base
 from lotterybench.methods import Task
 from lotterybench.methods.base.data import Resident
 from lotterybench.pruning.masks import Masks
 from lotterybench.pruning.masks import load as load_masks
 from lotterybench.records import Base
-from lotterybench.studies import Pruning
 
 NEXT = "next.safetensors"  # the masks that a round leaves
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(Planned):
     """The data and the plan of a stage, read from its settings."""
-
-    stage: Stage
-    here: Here
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The stage's settings."""
-        return self.stage.settings
 
     @cached_property
     def base(self) -> Base:
         """The base whose images the stage reads."""
         return find_base(self.settings["base"])[0]
-
-    @cached_property
-    def pruning(self) -> Pruning:
-        """How networks are pruned."""
-        return Pruning(**self.settings["pruning"])
 
     @cached_property
     def train(self) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,10 @@ from lotterybench.methods import Learner, Schedule, Task, Trained, method
 from lotterybench.methods.base.loop import Engine, train
 from lotterybench.methods.base.observe import Observer
 from lotterybench.methods.base.rates import Stepped
+from lotterybench.pruning.criteria import magnitude
 from lotterybench.pruning.enforcing import enforced
-from lotterybench.pruning.functional import State
+from lotterybench.pruning.functional import State, held
+from lotterybench.pruning.keeping import keep, keep_in_each
 from lotterybench.pruning.masks import Masks
 from lotterybench.pruning.prunable import Rules, prunable
 from lotterybench.studies import Pruning, Recipe
@@ -47,24 +49,31 @@ def weights_of(encoder: nn.Module, pruning: Pruning) -> dict[str, nn.Parameter]:
     return prunable(encoder, Rules(stem=pruning.stem, shortcuts=pruning.shortcuts))
 
 
+def pruned(encoder: nn.Module, masks: Masks, pruning: Pruning, level: int) -> Masks:
+    """Return the masks of a level, by the magnitude of an encoder's weights as they are now."""
+    choose = keep_in_each if pruning.in_each else keep
+    return choose(magnitude(weights_of(encoder, pruning)), pruning.density(level), within=masks)
+
+
 def tensors_of(learner: Learner) -> dict[str, Tensor]:
     """Return every parameter and buffer: the encoder's by its own names, others as `head.…`."""
-    own = {id(value): name for name, value in _held(learner.encoder).items()}
+    own = {id(value): name for name, value in held(learner.encoder).items()}
     return {
         own.get(id(value), f"{HEAD}{name.split('.', 1)[-1]}"): value
-        for name, value in _held(learner.net).items()
+        for name, value in held(learner.net).items()
     }
-
-
-def _held(module: nn.Module) -> dict[str, Tensor]:
-    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
 def state_of(learner: Learner) -> State:
     """Return a copy of a learner's tensors on the CPU."""
+    return on_cpu(tensors_of(learner))
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> State:
+    """Return a copy of tensors on the CPU, each contiguous."""
     return {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, value in tensors_of(learner).items()
+        for name, value in tensors.items()
     }
 
 

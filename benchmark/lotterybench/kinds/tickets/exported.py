@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from lotterybench.errors import BadRecord, BadRequest, BadResults
+from lotterybench.errors import BadRecord, BadResults
 from lotterybench.kinds.stages import Stage, folder_of
 from lotterybench.kinds.stages.artefact import DONE, Done
 from lotterybench.kinds.tickets.sets import PracSet, load_set
@@ -22,13 +21,13 @@ from lotterybench.manifests import find_base, save_manifest
 from lotterybench.methods import method
 from lotterybench.methods.base.architectures import architecture
 from lotterybench.paths import signals_folder, stages_folder, study_subsets
-from lotterybench.provenance import code_digest, package_version
+from lotterybench.provenance import code_digest
 from lotterybench.recordings import Recorded, Recording, column_digest, save_recorded
-from lotterybench.records import Base, Budget, CreatedWith, Proxy, SelectedWith, Subset
+from lotterybench.records import Base, Budget, Proxy, SelectedWith, Subset
 from lotterybench.storage import write_whole
 from lotterybench.studies import Finding, Study
 from lotterybench.studies.tickets import Arm
-from lotterybench.validity import Columns, describe_positions
+from lotterybench.validity import Columns, describe_positions, manifest_of
 
 UNCOUNTED = -(2**15)  # an arm without CET writes down the counts of its set alone
 
@@ -173,19 +172,12 @@ def _subset(
     of: Round, name: str, selector: str, columns: Columns, settings: dict[str, Any],
     shown: SelectedWith, code: str,
 ) -> Subset:  # fmt: skip
-    try:
-        draft = Subset(
-            schema_version=1, id=f"{of.base.id}/{name}", version=of.study.version, base=of.base.id,
-            base_digest=of.base.digest, kind="samples", selector=selector, settings=settings,
-            seed=of.stage.seed if selector == "prac" else 0,
-            budget=Budget(count=len(columns["position"])), positions=describe_positions(columns),
-            selected_with=shown,
-            created_with=CreatedWith(lotterybench=package_version(), code=code),
-            digest="0" * 64,
-        )  # fmt: skip
-    except ValidationError as error:
-        raise BadRequest(f"{of.base.id}/{name}: {error.errors()[0]['msg']}") from None
-    return draft.model_copy(update={"digest": draft.true_digest()})
+    return manifest_of(
+        of.base, name, code=code, version=of.study.version, kind="samples", selector=selector,
+        settings=settings, seed=of.stage.seed if selector == "prac" else 0,
+        budget=Budget(count=len(columns["position"])), positions=describe_positions(columns),
+        selected_with=shown,
+    )  # fmt: skip
 
 
 def proxy_of(of: Round) -> Proxy:

@@ -13,6 +13,7 @@ from lotterybench.kinds.stages import Here, Made, Stage
 from lotterybench.kinds.stages.artefact import DONE
 from lotterybench.kinds.stages.training import (
     learner_of,
+    pruned,
     put,
     state_of,
     steps_of,
@@ -31,9 +32,7 @@ from lotterybench.kinds.tickets.sets import load_set, save_set
 from lotterybench.kinds.tickets.setting import Setting
 from lotterybench.methods import Learner
 from lotterybench.methods.base.shape import stream
-from lotterybench.pruning.criteria import magnitude
 from lotterybench.pruning.functional import State
-from lotterybench.pruning.keeping import keep, keep_in_each
 from lotterybench.pruning.levels import load_level, save_level
 from lotterybench.pruning.masks import Masks
 from lotterybench.pruning.masks import load as load_masks
@@ -67,7 +66,7 @@ def round_of(stage: Stage, here: Here) -> Made:
     if point is None:
         point = capture.kept if rewind else before
     final = state_of(learner)
-    following = pruned(setting, learner, masks, number + 1)
+    following = pruned(learner.encoder, masks, pruning, number + 1)
     save_level(Level(number, masks, point, final), here.folder / "level.safetensors")
     following.save(here.folder / "next.safetensors")
     epochs = len(trained.curve)
@@ -140,13 +139,6 @@ def _start(setting: Setting, learner: Learner) -> tuple[Masks, int, State | None
     masks = load_masks(folder / "next.safetensors")
     put(learner, masked(level.point, masks))
     return masks, pruning.rewind if pruning.rate_rewinds else 0, level.point
-
-
-def pruned(setting: Setting, learner: Learner, masks: Masks, level: int) -> Masks:
-    """Return the masks of a level, by the magnitude of weights as they are now."""
-    choose = keep_in_each if setting.pruning.in_each else keep
-    scores = magnitude(weights_of(learner.encoder, setting.pruning))
-    return choose(scores, setting.pruning.density(level), within=masks)
 
 
 def tested(setting: Setting, learner: Learner, best: State, final: State) -> dict[str, float]:

@@ -12,41 +12,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lotterybench.kinds.data import tensors
-from lotterybench.kinds.stages import Here, Stage
+from lotterybench.kinds.stages.setting import Planned
 from lotterybench.kinds.tickets.split import Split, split_of
 from lotterybench.manifests import find_base
 from lotterybench.methods import Task
 from lotterybench.methods.base.data import Resident
 from lotterybench.records import Base
-from lotterybench.studies import Pruning, Recipe
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(Planned):
     """The data and the plan of a stage, read from its settings."""
-
-    stage: Stage
-    here: Here
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The stage's settings."""
-        return self.stage.settings
 
     @cached_property
     def base(self) -> Base:
         """The base."""
         return find_base(self.settings["base"])[0]
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        """How networks are trained on all samples."""
-        return Recipe(**self.settings["recipe"])
-
-    @cached_property
-    def pruning(self) -> Pruning:
-        """How networks are pruned."""
-        return Pruning(**self.settings["pruning"])
 
     @cached_property
     def split(self) -> Split:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save
 from lotterybench.kinds.stages import Here, Made, Stage
 from lotterybench.kinds.stages.training import (
     learner_of,
+    pruned,
     put,
     state_of,
     steps_of,
@@ -18,9 +19,7 @@ from lotterybench.kinds.stages.training import (
 from lotterybench.kinds.stages.watching import Capture
 from lotterybench.kinds.transfer.setting import Setting
 from lotterybench.methods import Learner
-from lotterybench.pruning.criteria import magnitude
 from lotterybench.pruning.functional import State
-from lotterybench.pruning.keeping import keep, keep_in_each
 from lotterybench.pruning.masks import Masks
 from lotterybench.pruning.masks import load as load_masks
 from lotterybench.pruning.rounds import masked
@@ -53,7 +52,7 @@ def round_of(stage: Stage, here: Here) -> Made:
     )
     if not number:
         write_whole(here.folder / POINT, save(capture.kept if pruning.rewind else before))
-    following = _pruned(setting, learner, masks, number + 1)
+    following = pruned(learner.encoder, masks, pruning, number + 1)
     following.save(here.folder / MASKS)
     accuracy, looked = setting.tested(learner)
     epochs = len(trained.curve)
@@ -83,9 +82,3 @@ def _rewound(setting: Setting, learner: Learner) -> Masks:
     masks = load_masks(needs["before"] / MASKS)
     put(learner, masked(load_file(needs["first"] / POINT), masks))
     return masks
-
-
-def _pruned(setting: Setting, learner: Learner, masks: Masks, level: int) -> Masks:
-    choose = keep_in_each if setting.pruning.in_each else keep
-    scores = magnitude(weights_of(learner.encoder, setting.pruning))
-    return choose(scores, setting.pruning.density(level), within=masks)

@@ -1,6 +1,8 @@
 """Trained encoders: what they must be, and as safetensors files that timm loads."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,16 @@ def check_shapes(trained: Trained, task: Task) -> None:
 
 def _said(found: object) -> str:
     return str(tuple(found.shape)) if isinstance(found, torch.Tensor) else type(found).__name__
+
+
+def digest_of_state(state: Mapping[str, torch.Tensor]) -> str:
+    """Return the sha256 of a state's names, types, shapes and bytes, in the order of names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def save_encoder(encoder: nn.Module, path: Path, about: dict[str, str]) -> None:

@@ -12,7 +12,6 @@ by one of
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from lotterybench.errors import BadRequest
 from lotterybench.methods.base.augment import normalise
 from lotterybench.methods.base.backbones import build
-from lotterybench.methods.base.encoders import header, load_encoder
+from lotterybench.methods.base.encoders import digest_of_state, header, load_encoder
 from lotterybench.methods.base.probes import shown_at_once
 from lotterybench.methods.base.zoos import (
     Pretrained,
@@ -141,13 +140,8 @@ def find_prior(
 
 
 def digest_of_weights(encoder: nn.Module) -> str:
-    """Return the sha256 over names, types, shapes and bytes of all state, in the order of names."""
-    digest = hashlib.sha256()
-    for name, value in sorted(encoder.state_dict().items()):
-        plain = value.detach().cpu().contiguous()
-        digest.update(f"{name}\0{plain.dtype}\0{tuple(plain.shape)}\0".encode())
-        digest.update(plain.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    """Return the digest of all that an encoder's state holds."""
+    return digest_of_state(encoder.state_dict())
 
 
 def _prior(

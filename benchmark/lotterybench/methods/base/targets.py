@@ -23,6 +23,7 @@ from torch import Tensor
 
 from lotterybench.errors import BadRequest
 from lotterybench.methods.base.priors import Prior, at_once
+from lotterybench.methods.base.target_digest import BLOCK, Digest, Half, digest_of_targets
 from lotterybench.methods.base.whitening import Moments, Whitening
 from lotterybench.progress import bar
 from lotterybench.records import canonical_json, sha256_of
@@ -31,8 +32,6 @@ from lotterybench.storage import space_for, staged, write_whole
 EPSILON = 1e-8  # beside a variance; the authors' code has none and divides by zero
 FORM = 1  # of what is in the cache; another form is another key
 HELD = 2**26  # bytes of features that are held in memory
-BLOCK = 8192  # rows of targets that are made at a time
-Half = NDArray[np.float16]
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,9 @@ def targets_of(
         if cache is not None:
             return _write(cache, key, shape, blocks, began)
         values = np.concatenate(list(blocks))
-    return Targets(torch.from_numpy(values), _digest(values), key, time.perf_counter() - began)
+    return Targets(
+        torch.from_numpy(values), digest_of_targets(values), key, time.perf_counter() - began
+    )
 
 
 def _sorted(images: Tensor, rows: Tensor) -> NDArray[np.int64]:
@@ -149,7 +150,7 @@ def _write(
 ) -> Targets:
     """Write targets and, when they are whole, their digest and seconds; return them mapped."""
     file, about = _files(cache, key)
-    digest = _Digest(shape)
+    digest = Digest(shape)
     with staged(file) as draft, draft.open("wb") as out:
         form = {"descr": "<f2", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(out, form)
@@ -166,7 +167,7 @@ def _read(cache: Path, key: str, shape: tuple[int, int]) -> Targets | None:
     try:
         told: dict[str, Any] = json.loads(about.read_bytes())
         values = _mapped(file, shape)
-        if _digest(values.numpy()) != told["digest"]:
+        if digest_of_targets(values.numpy()) != told["digest"]:
             return None
         return Targets(values, told["digest"], key, float(told["seconds"]))
     except (OSError, EOFError, ValueError, KeyError, TypeError):  # missing, torn or crafted
@@ -179,29 +180,6 @@ def _mapped(file: Path, shape: tuple[int, int]) -> Tensor:
     if values.shape != shape or values.dtype != np.float16:
         raise ValueError(f"{file} holds other targets")
     return torch.from_numpy(values)
-
-
-class _Digest:
-    """The sha256 of targets that come in blocks: of their shape, then their bytes."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._sum = hashlib.sha256(f"{shape[0]}|{shape[1]}|".encode())
-
-    def add(self, block: Half) -> bytes:
-        """Take in a block and return its bytes."""
-        content = np.ascontiguousarray(block, "<f2").tobytes()
-        self._sum.update(content)
-        return content
-
-    def hex(self) -> str:
-        return self._sum.hexdigest()
-
-
-def _digest(values: Half) -> str:
-    found = _Digest(values.shape)
-    for start in range(0, len(values), BLOCK):
-        found.add(values[start : start + BLOCK])
-    return found.hex()
 
 
 def _files(cache: Path, key: str) -> tuple[Path, Path]:

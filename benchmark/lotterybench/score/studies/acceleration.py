@@ -16,9 +16,9 @@ from lotterybench.score.studies.acceleration_scores import (
     Cell,
     Scores,
     adjusted,
-    figure,
 )
-from lotterybench.studies import Finding, failures
+from lotterybench.score.studies.figures import begun, figure
+from lotterybench.studies import Finding
 from lotterybench.studies.acceleration import FEWEST, FORMS, AccelerationStudy
 from lotterybench.studies.acceleration_report import (
     AccelerationReport,
@@ -37,8 +37,7 @@ LOOKED = "knn-after-"
 
 def report_of(study: AccelerationStudy, findings: Sequence[Finding]) -> AccelerationReport:
     """Return the report of a study's findings; raise `BadResults` for those of another study."""
-    if any(one.study_digest != study.digest() for one in findings):
-        raise BadResults(f"there are findings of another study than {study.name} as it is here")
+    common = begun(study, findings)
     scores = Scores(study, findings)
     if not scores.cells:
         raise BadResults(f"nothing of {study.name} was trained yet; run it first")
@@ -49,9 +48,7 @@ def report_of(study: AccelerationStudy, findings: Sequence[Finding]) -> Accelera
     rankings = rankings_of(pool) if ranks else []
     told = ranking_says(pool, rankings) if ranks else []
     return AccelerationReport(
-        study=study.name,
-        study_version=study.version,
-        study_digest=study.digest(),
+        **common,
         title=study.title,
         seeds=len({one.seed for one in trained}),
         samples=round(next(iter(_first(scores).values())).metrics["samples"]),
@@ -59,7 +56,6 @@ def report_of(study: AccelerationStudy, findings: Sequence[Finding]) -> Accelera
         images=sum(one.images for one in findings),
         prior_seeds=study.prior_seeds,
         says=told + _says(study, contrasts, arms, priors),
-        failed=failures(findings),
         contrasts=contrasts,
         arms=arms,
         priors=priors,

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from lotterybench.ranking import replicates
 from lotterybench.ranking.base.arrays import Floats
 from lotterybench.ranking.null import holm
+from lotterybench.score.studies.figures import figure
 from lotterybench.studies import Finding
 from lotterybench.studies.acceleration import FORMS, AccelerationStudy, Arm, Compared
 from lotterybench.studies.figures import Figure
@@ -150,11 +150,6 @@ def cell_of(one: Finding) -> Cell:
         str(of["method"]), arm, None if prior is None else str(prior), float(of["budget"]),
         int(of["epochs"]),
     )  # fmt: skip
-
-
-def figure(values: Sequence[float] | Floats) -> Figure:
-    """Return the mean over seeds with its t interval."""
-    return Figure(**replicates.mean(np.asarray(values, np.float64))._asdict())
 
 
 def two_sided(apart: Floats) -> float | None:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lotterybench.ranking import noninferiority
+from lotterybench.ranking import noninferiority, replicates
 from lotterybench.ranking.base.arrays import Floats
 from lotterybench.studies import Finding
+from lotterybench.studies.figures import Gap
 from lotterybench.studies.pretrained import WHOLE, PretrainedStudy, Target
-from lotterybench.studies.pretrained_report import CLAIM, SEEDS, Bounds, Ladder, Step, Universal
+from lotterybench.studies.pretrained_report import CLAIM, SEEDS, Ladder, Step, Universal
 
 
 class Cell(NamedTuple):
@@ -130,11 +131,7 @@ def _step(
     if len(values) > 1:
         known["sd"] = float(values.std(ddof=1))
     if len(against):
-        interval = noninferiority.welch(values, against)
-        known["gap"] = Bounds(
-            value=float(values.mean() - against.mean()), n=len(values),
-            **(interval._asdict() if interval else {}),
-        )  # fmt: skip
+        known["gap"] = Gap(**replicates.difference(values, against)._asdict())
         if spread:
             known["bound"] = noninferiority.lower_bound(values, against, spread)
     if len(against) > 1:

@@ -8,9 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
-from lotterybench.errors import BadResults
-from lotterybench.ranking import noninferiority
-from lotterybench.ranking.base.arrays import Floats
+from lotterybench.score.studies.figures import begun, figure_or_none
 from lotterybench.score.studies.ladders import (
     Cell,
     Cells,
@@ -20,11 +18,10 @@ from lotterybench.score.studies.ladders import (
     universal_of,
     values_of,
 )
-from lotterybench.studies import Finding, failures
+from lotterybench.studies import Finding
 from lotterybench.studies.pretrained import PretrainedStudy
 from lotterybench.studies.pretrained_report import (
     Agreement,
-    Bounds,
     Kernels,
     Pretask,
     PretrainedReport,
@@ -38,15 +35,11 @@ def report_of(study: PretrainedStudy, findings: Sequence[Finding]) -> Pretrained
     Figures that lack their findings are undefined, and verdicts wait until all planned seeds of
     their ladder have ended.
     """
-    digest = study.digest()
-    strange = [finding for finding in findings if finding.study_digest != digest]
-    if strange:
-        raise BadResults(f"{strange[0].key[:12]} is a finding of another {study.name}")
+    common = begun(study, findings)
     ladders = ladders_of(study, findings)
     return PretrainedReport(
-        study=study.name, study_version=study.version, study_digest=digest, base=study.base,
+        **common, base=study.base,
         seeds=study.seeds, dense=study.dense, weights=study.weights, findings=len(findings),
-        failed=failures(findings),
         images=sum(finding.images for finding in findings), ladders=ladders,
         universal=universal_of(study, ladders), pretasks=_pretasks(findings),
         agreements=_agreements(findings), kernels=_kernels(findings),
@@ -65,8 +58,8 @@ def _pretasks(findings: Iterable[Finding]) -> list[Pretask]:
         Pretask(
             init=init,
             level=level,
-            retrieval=_mean(values_of(group, "retrieval")),
-            accuracy=_mean(values_of(group, "accuracy")),
+            retrieval=figure_or_none(values_of(group, "retrieval")),
+            accuracy=figure_or_none(values_of(group, "accuracy")),
         )
         for (init, level), group in sorted(held.items(), key=lambda item: item[0][1])
     ]
@@ -92,7 +85,9 @@ def _agreements(findings: Iterable[Finding]) -> list[Agreement]:
             second=second,
             jaccard=_average(held.get((level, (first, second, "jaccard")))),
             chance=_average(held.get((level, (first, second, "chance")))),
-            normalised=_mean(np.array(held.get((level, (first, second, "normalised")), []))),
+            normalised=figure_or_none(
+                np.array(held.get((level, (first, second, "normalised")), []))
+            ),
             z=_average(held.get((level, (first, second, "z")))),
         )
         for level, (first, second) in pairs
@@ -102,7 +97,7 @@ def _agreements(findings: Iterable[Finding]) -> list[Agreement]:
 def _kernels(findings: Iterable[Finding]) -> list[Kernels]:
     found = []
     for (level, of), values in _compared(findings).items():
-        zero = _mean(np.array(values))
+        zero = figure_or_none(values)
         if len(of) == 2 and not of[0].endswith("@before") and zero:
             found.append(Kernels(level=level, mask=of[0], zero=zero))
     return found
@@ -134,20 +129,10 @@ def _sensitivities(
                 variant=variant,
                 density=fmean(one.metrics["density"] for one in good),
                 metric=metric,
-                lost=_mean(lost),
+                lost=figure_or_none(lost),
             )
         )
     return found
-
-
-def _mean(values: Floats) -> Bounds | None:
-    """Return a mean with its t interval over seeds; None for no values."""
-    if not len(values):
-        return None
-    interval = noninferiority.paired(values)
-    return Bounds(
-        value=float(values.mean()), n=len(values), **(interval._asdict() if interval else {})
-    )
 
 
 def _average(values: Sequence[float] | None) -> float | None:

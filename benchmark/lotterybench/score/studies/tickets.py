@@ -10,7 +10,8 @@ import numpy as np
 from lotterybench.errors import BadResults
 from lotterybench.ranking import replicates
 from lotterybench.ranking.claims import TwoSided, claim_word
-from lotterybench.studies import Finding, TicketStudy, failures
+from lotterybench.score.studies.figures import begun, figure
+from lotterybench.studies import Finding, TicketStudy
 from lotterybench.studies.figures import Figure, Gap
 from lotterybench.studies.tickets import Claim
 from lotterybench.studies.tickets_report import (
@@ -27,18 +28,15 @@ REPLICATES = 3  # that a published figure is compared with (protocol §10)
 
 def report_of(study: TicketStudy, findings: Sequence[Finding]) -> TicketsReport:
     """Return a study's report; raise `BadResults` for findings of another version of it."""
-    strange = next((one for one in findings if one.study_digest != study.digest()), None)
-    if strange is not None or not findings:
-        raise BadResults(f"there are no findings of this version of {study.name}")
+    common = begun(study, findings)
+    if not findings:
+        raise BadResults(f"there are no findings of {study.name} yet; run it first")
     ok = [one for one in findings if one.status == "ok"]
     rounds = [one for one in ok if one.stage == "round"]
     tickets = _tickets(study, ok)
     samples = max((int(one.metrics["samples"]) for one in rounds), default=0)
     return TicketsReport(
-        schema_version=1,
-        study=study.name,
-        version=study.version,
-        study_digest=study.digest(),
+        **common,
         base=study.base,
         samples=samples,
         seeds=len({one.seed for one in findings}),
@@ -48,7 +46,6 @@ def report_of(study: TicketStudy, findings: Sequence[Finding]) -> TicketsReport:
         savings=_savings(study, rounds, tickets),
         overlaps=_overlaps([one for one in ok if one.stage == "set-overlap"]),
         claims=[_claimed(study, claim, rounds, samples) for claim in study.claims],
-        failed=failures(findings),
     )  # fmt: skip
 
 
@@ -74,12 +71,6 @@ def _grouped(findings: Iterable[Finding]) -> dict[Place, list[Finding]]:
     for one in findings:
         groups.setdefault(_place(one), []).append(one)
     return groups
-
-
-def figure(values: Iterable[float]) -> Figure:
-    """Return the mean of replicates with its interval."""
-    found = replicates.mean(np.array(list(values), float))
-    return Figure(value=found.value, n=found.n, sd=found.sd, low=found.low, high=found.high)
 
 
 def metric(found: Iterable[Finding], name: str) -> Figure:

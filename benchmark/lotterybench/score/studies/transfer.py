@@ -12,10 +12,11 @@ from lotterybench.ranking.agreement import spearman_rho
 from lotterybench.ranking.base.arrays import Floats
 from lotterybench.ranking.concordance import concordance
 from lotterybench.ranking.gain import normalised_gain
+from lotterybench.score.studies.figures import begun
 from lotterybench.score.studies.transfer_contrasts import contrasts_of
 from lotterybench.score.studies.transfer_controls import control_cells, pooled_controls
 from lotterybench.score.studies.transfer_scores import Key, Scores, paired, pooled
-from lotterybench.studies import Finding, failures
+from lotterybench.studies import Finding
 from lotterybench.studies.transfer import Source, TransferStudy
 from lotterybench.studies.transfer_report import (
     Area,
@@ -35,8 +36,7 @@ FEW = 10  # sources below which a rank correlation is only described
 
 def report_of(study: TransferStudy, findings: Sequence[Finding]) -> TransferReport:
     """Return the report of a study's findings; raise `BadResults` for those of another study."""
-    if any(finding.study_digest != study.digest() for finding in findings):
-        raise BadResults(f"there are findings of another study than {study.name} as it is here")
+    common = begun(study, findings)
     scores = Scores(study, findings)
     if not scores.transfers:
         raise BadResults(f"no ticket of {study.name} was trained on a target yet; run it first")
@@ -45,14 +45,11 @@ def report_of(study: TransferStudy, findings: Sequence[Finding]) -> TransferRepo
     over = [_pooled(scores, source, cells) for source in study.sources]
     trained = [one for one in findings if one.stage != "transfer-overlap"]
     return TransferReport(
-        study=study.name,
-        study_version=study.version,
-        study_digest=study.digest(),
+        **common,
         title=study.title,
         seeds=len({one.seed for one in findings}),
         trainings=len(trained),
         images=sum(one.images for one in trained),
-        failed=failures(findings),
         sources=facts,
         pooled=over,
         trends=_trends(study, facts, over),

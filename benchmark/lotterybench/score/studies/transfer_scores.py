@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from lotterybench.ranking import replicates
+from lotterybench.score.studies.figures import figure_or_none
 from lotterybench.studies import Finding
 from lotterybench.studies.figures import Figure
 from lotterybench.studies.transfer import Source, TransferStudy
@@ -97,9 +95,8 @@ def pooled(pairs: Iterable[tuple[BySeed, BySeed | None]]) -> Figure | None:
     ]
     if not held:
         return None
-    values = [
+    return figure_or_none(
         sum(first[seed] - (0 if second is None else second[seed]) for first, second in sides)
         / len(sides)
         for seed in sorted(set.intersection(*held))
-    ]
-    return Figure(**replicates.mean(np.array(values))._asdict()) if values else None
+    )
