@@ -12,6 +12,7 @@ os.environ.pop("CI", None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from releases import point_at
 from toys import need, toy_images, write_toy
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +61,14 @@ def toy(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def cache(tmp_path, monkeypatch):
+    """The client's cache, one a test: commits of the double have equal ids in every test."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def hub(monkeypatch, cache):
     """A double of the Hub, to which the client in this process talks; its retries do not wait."""
     import time
     from types import SimpleNamespace
@@ -75,7 +83,7 @@ def hub(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     with Hub() as double:
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", double.url)
+        point_at(monkeypatch, double.url)
         yield double
     huggingface_hub.close_session()
     huggingface_hub.utils.enable_progress_bars()

@@ -1,10 +1,12 @@
 """Toy releases to publish, and clients of a Hub in processes of their own."""
 
+import hashlib
 import os
 import subprocess
 import sys
 
 import pytest
+from hub_answers import LARGE, Entry
 from toys import toy_images, write_toy
 
 REPO, V1, V2 = "org/bench", "v1.0.0", "v2.0.0"
@@ -49,6 +51,32 @@ def content(hub, tree):
         for path, entry in tree.items()
         if path != ".gitattributes"
     }
+
+
+def deliver(hub, repo, folder, tag, **changes):
+    """Commit a folder's files to the double and tag them, unchecked; return the commit.
+
+    `changes` are other bytes for files, by path, or None for one that is left out.
+    """
+    tree = {".gitattributes": repo.find("main").tree[".gitattributes"]}
+    for path, text in (inside(folder) | changes).items():
+        if text is None:
+            continue
+        sha256 = hashlib.sha256(text).hexdigest()
+        if path.endswith(LARGE):
+            hub.objects[sha256] = text
+            tree[path] = Entry(None, sha256, len(text))
+        else:
+            tree[path] = Entry(text)
+    repo.tags[tag] = repo.add(tree, f"Release {tag}")
+    return repo.tags[tag]
+
+
+def point_at(patch, url):
+    """Let the client in this process talk to the server at `url`."""
+    patch.setattr("huggingface_hub.constants.ENDPOINT", url)
+    form = f"{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    patch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", form)
 
 
 def environment(url, home, **more):

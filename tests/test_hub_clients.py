@@ -19,6 +19,7 @@ from releases import (
     V1,
     V2,
     content,
+    deliver,
     environment,
     inside,
     process,
@@ -110,6 +111,34 @@ def test_an_unreachable_hub_gives_no_other_release(hub, repo, folders, tmp_path)
     assert lost.returncode == 1 and "LocalEntryNotFoundError" in lost.stderr
 
 
+SUBSET = """
+import sys
+from lotterybench import load_subset
+for streaming in (False, True):
+    data = load_subset("toy/small", repo="org/bench", revision=sys.argv[1], streaming=streaming)
+    print([row["key"] for row in data])
+"""
+
+
+def test_load_subset_online_offline_and_unreachable(hub, repo, folders, tmp_path):
+    deliver(hub, repo, folders[0], V1)
+    deliver(hub, repo, folders[1], V2)
+    first = process(SUBSET, V1, env=client(hub, tmp_path))
+    assert first.returncode == 0, first.stderr
+    mapped, streamed = first.stdout.splitlines()
+    assert mapped == streamed and mapped.count("'") == 12
+    away = environment("http://127.0.0.1:9", tmp_path)
+    for env in (client(hub, tmp_path, HF_HUB_OFFLINE="1"), away):
+        env = {**env, "PYTHONWARNINGS": "default"}
+        hub.forget()
+        again = process(SUBSET, V1, env=env)
+        assert again.stdout == first.stdout, again.stderr
+        assert "taking org/bench v1.0.0 from the cache" in again.stderr and hub.lines == []
+        other = process(SUBSET, V2, env=env)
+        assert other.returncode == 1 and other.stdout == ""
+        assert "the cache holds v1.0.0 of org/bench, not v2.0.0" in other.stderr
+
+
 FETCH = """
 import sys, hashlib
 from huggingface_hub import hf_hub_download
@@ -195,3 +224,5 @@ def test_another_server_holds_the_same_release(olah, folders, tmp_path):
     assert loaded.returncode == 0, loaded.stderr
     mapped, streamed = map(json.loads, loaded.stdout.splitlines())
     assert mapped == streamed and len(mapped[0]) == 12
+    ours = process(SUBSET, V1, env=env)
+    assert len(set(ours.stdout.splitlines())) == 1, ours.stderr

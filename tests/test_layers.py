@@ -127,7 +127,7 @@ def allowed(importer, family, name):
 WORKERS = {
     "ranking": {"agreement", "resampling", "null", "power"},
     "pruning": {"criteria", "functional", "keeping", "masks", "rounds"},
-    "sources": {"known", "naming", "pinned"},
+    "sources": {"known", "listing", "naming", "pinned"},
     "executors": {"deaths", "devices", "serve", "worker"},
 }
 

@@ -33,6 +33,7 @@ from lotterybench.manifests import (
 )
 from lotterybench.records import Budget
 from lotterybench.shards import ShardIndex, shard_problems, write_shards
+from lotterybench.shards.members import write_tar
 from lotterybench.shards.png import encode
 from lotterybench.sources import origin_of, pin
 from lotterybench.validity import describe_positions
@@ -88,6 +89,23 @@ def test_png_round_trip(shape, seed):
     with Image.open(io.BytesIO(encode(pixels))) as image:
         image.load()
         np.testing.assert_array_equal(np.asarray(image).reshape(shape), pixels)
+
+
+NAMED = st.tuples(st.integers(0, 10**8 - 1), st.sampled_from(["cls", "png", "npy"]))
+
+
+@given(st.lists(st.tuples(NAMED, st.binary(max_size=1500)), max_size=12))
+def test_tars_are_what_tarfile_writes(tmp_path_factory, members):
+    named = [(f"{number:08d}.{end}", content) for (number, end), content in members]
+    wanted = io.BytesIO()
+    with tarfile.open(fileobj=wanted, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in named:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    file = tmp_path_factory.getbasetemp() / "any.tar"
+    write_tar(file, named)
+    assert file.read_bytes() == wanted.getvalue()
 
 
 def test_png_of_several_blocks():

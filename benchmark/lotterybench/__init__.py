@@ -4,7 +4,7 @@ The public names are imported on first use, so that `import lotterybench` stays 
 
     build_subset    base + selector + budget → manifest and positions
     write_shards    manifests → a folder that `datasets.load_dataset` reads
-    load_subset     a manifest → its images and labels, as a `datasets.Dataset`
+    load_subset     a manifest, or one of a release → its images and labels, as a dataset
     publish         a folder of shards → a tagged release on the Hub
     run_track       a track's runs that have no result yet → results files
     fidelity        results → how well each subset ranks the configurations

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lotterybench.fidelities import Board
+from lotterybench.fidelities import Board, Fidelity
 from lotterybench.leaderboard import pages, render, stale
 from lotterybench.manifests import find_base, load_subset_manifest
 from lotterybench.paths import published_folder, reference_results
@@ -20,6 +20,16 @@ def render_site(results: Path | None, out: Path) -> list[Path]:
 def stale_files(results: Path | None, out: Path) -> list[str]:
     """Return how a rendered site differs from what the results give now; [] if it is current."""
     return stale(pages(*_content(results), published=_published(results)), out)
+
+
+def fidelities(results: Path, base: str) -> list[Fidelity]:
+    """Return how well a base's subsets rank methods, of every track in a results folder."""
+    return [
+        entry.fidelity
+        for found in boards(results, base)
+        for entry in found.subsets
+        if entry.fidelity is not None
+    ]
 
 
 def _content(

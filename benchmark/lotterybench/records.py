@@ -25,7 +25,8 @@ class Origin(Record):
     `folder` is its folder inside `LOTTERYBENCH_DATA` (default: the id). `key_kind` says whether a
     sample's key is of its pixels or of its encoded file; `size` is (height, width) in pixels.
     `part_of` is a subset, as `base/name@version`, whose samples are all there is to train on.
-    `wordnet_ids` are the synsets of the classes, in the order of labels.
+    `wordnet_ids` are the synsets of the classes, in the order of labels. Of a `sealed` dataset no
+    image may be published: its releases hold manifests, and what shards must be.
     """
 
     id: Slug
@@ -46,6 +47,7 @@ class Origin(Record):
     wordnet_ids: list[WordNetId] | None = None
     licence: str = "unknown"
     redistributable: bool = False
+    sealed: bool = False
     citation: str = ""
 
 
@@ -61,11 +63,13 @@ class Base(Origin):
 
     `digest` covers what the images and labels are (the digests of both splits' full keys and
     labels, the class names, the kind of key), and nothing about where a copy of them lies.
-    `mirror` says whether a mirrored image keeps its class.
+    `mirror` says whether a mirrored image keeps its class. Images of `several_sizes`, which only a
+    dataset keyed by file may have, are at least `size`.
     """
 
     schema_version: Literal[1]
     size: tuple[int, int]
+    several_sizes: bool = False
     splits: dict[Split, SplitInfo]
     class_names: list[str] = Field(min_length=2)
     keyring_digest: Sha256
@@ -76,6 +80,8 @@ class Base(Origin):
         _check_classes(self.class_names, self.wordnet_ids)
         if set(self.splits) != set(SPLITS):
             raise ValueError("a base has the splits train and test")
+        if self.several_sizes and self.key_kind == "pixels":
+            raise ValueError("a base keyed by pixels has images of one size")
         return self
 
     def content_digest(self) -> str:

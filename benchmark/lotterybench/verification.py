@@ -14,7 +14,7 @@ from lotterybench.results import read
 from lotterybench.run_study import read_findings
 from lotterybench.score import board, read_enumeration
 from lotterybench.score.studies import report
-from lotterybench.shards import INDEX, UNFINISHED, shard_problems
+from lotterybench.shards import INDEX, UNFINISHED, ShardIndex, shard_problems
 from lotterybench.studies import read_study
 from lotterybench.trials import Track
 
@@ -60,10 +60,17 @@ def _has_record(folder: Path) -> bool:
     return track_file(folder).is_file() or study_file(folder).is_file()
 
 
+def _card_problems(folder: Path) -> list[str]:
+    """Return how the card of a shard folder, sound but for that, misleads `load_dataset`."""
+    from lotterybench.hub.card import card_problems  # the Hub's client takes a while to import
+
+    return card_problems(folder, ShardIndex.read((folder / INDEX).read_bytes(), INDEX))
+
+
 def _problems(item: Path) -> list[str]:
     try:
         if item.is_dir():
-            return shard_problems(item)
+            return shard_problems(item) or _card_problems(item)
         if item.suffix == ".jsonl":
             return [] if read(item) else ["holds no result"]
         if item.name == "sources.yaml":

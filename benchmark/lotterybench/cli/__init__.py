@@ -8,7 +8,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from lotterybench.cli.board import in_order, remarks, side_rows
-from lotterybench.cli.hub import publish
+from lotterybench.cli.hub import publish, released_problems
+from lotterybench.cli.materialise import materialise
 from lotterybench.cli.options import Json, Out
 from lotterybench.cli.output import draw, emit, exact_row, fidelity_row, notes, order_row
 from lotterybench.cli.run import run
@@ -98,6 +99,9 @@ def base(
     config: Annotated[str | None, typer.Option(help="Configuration on the Hub.")] = None,
     by_file: Annotated[bool, typer.Option("--by-file", help="Key samples by their file.")] = False,
     licence: Annotated[str | None, typer.Option(help="Licence of the images.")] = None,
+    sealed: Annotated[
+        bool, typer.Option("--sealed", help="The images may not be published, in shards or else.")
+    ] = False,
     out: Out = Path("subsets"),
 ) -> None:
     """Pin a dataset: read all of it and write base.json and keys.parquet."""
@@ -106,7 +110,7 @@ def base(
 
     origin = origin_of(
         where, name=name, image=image, label=label, test=test, config=config, by_file=by_file,
-        licence=licence,
+        licence=licence, sealed=sealed,
     )  # fmt: skip
     record, keyring = pin(origin)
     file = save_base(record, keyring, out)
@@ -116,19 +120,26 @@ def base(
 
 app.command()(build)
 app.command()(shards)
+app.command()(materialise)
 
 
 @app.command()
 def check(
     paths: Annotated[
-        list[Path], typer.Argument(help="Manifests, shard folders, results, or folders of them.")
+        list[str],
+        typer.Argument(
+            help="Manifests, shard folders, results, folders of them, or releases ORG/NAME[@TAG]."
+        ),
     ],
     as_json: Json = False,
 ) -> None:
     """List every problem of what is given; exit with 1 if there is one."""
     from lotterybench.verification import verify
 
-    problems = [problem for path in paths for problem in verify(path)]
+    problems = []
+    for path in paths:
+        released = None if Path(path).exists() else released_problems(path)
+        problems += verify(Path(path)) if released is None else released
     if as_json:
         print(json.dumps(problems, indent=2))
     else:

@@ -1,18 +1,38 @@
-"""The command that publishes: its options, and what it says it did or would do."""
+"""Releases on the Hub: the command that publishes, and checking one that is there."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lotterybench.cli.options import Json
+from lotterybench.cli.output import notes
 from lotterybench.errors import BadRequest, LotteryBenchError
 
 if TYPE_CHECKING:
     from lotterybench.hub import Published
+
+RELEASE = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", re.ASCII)
+
+
+def released_problems(given: str) -> list[str] | None:
+    """Return the problems of a release ORG/NAME[@TAG]; None for what has another form."""
+    from lotterybench.hub import check_release
+
+    named = RELEASE.fullmatch(given)
+    if named is None:
+        return None
+    try:
+        found = check_release(named[1], named[2])
+    except LotteryBenchError as error:
+        none = "" if named[2] else "there is no such file or folder; as a repository: "
+        return [f"{given}: {none}{error}"]
+    notes.print(f"checked {found.label}, commit {found.commit}", markup=False)
+    return [f"{found.label}: {problem}" for problem in found.problems]
 
 
 def publish(

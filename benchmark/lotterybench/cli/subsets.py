@@ -1,5 +1,6 @@
 """The commands that make subsets: `build` writes a manifest, `shards` the tars of some."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,20 +70,68 @@ def build(
 
 
 def shards(
-    subsets: Annotated[list[str], typer.Argument(help="base/name, base/name@2, or a manifest.")],
     out: Annotated[Path, typer.Option(help="Folder to write to: empty, or shards of before.")],
+    subsets: Annotated[
+        list[str] | None, typer.Argument(help="base/name, base/name@2, or a manifest.")
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="Instead of subsets, a base: tars of its frozen subsets (version 1 up)."),
+    ] = None,
+    previews: Annotated[
+        bool, typer.Option("--previews", help="With --base: subsets of version 0, too.")
+    ] = False,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="With --base: null draws and ticket sets get tars, too."),
+    ] = False,
     per_shard: Annotated[int, typer.Option(min=1, help="Samples in a tar.")] = 500,
     prior: Annotated[
         str | None,
         typer.Option(help="What made the targets that a stream names, or the .npy file of them."),
     ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Folder with a folder per track: the card tells what they found."),
+    ] = None,
+    seal: Annotated[
+        bool,
+        typer.Option("--seal", help="Write what the tars must be, but no tars (see materialise)."),
+    ] = False,
 ) -> None:
     """Write subsets of one base as WebDataset tars that `load_dataset` reads."""
-    from lotterybench.shards import write_shards
+    from lotterybench.shards import write_release, write_shards
 
-    index = write_shards(subsets, out, per_shard=per_shard, prior=prior)
+    told = None
+    if results is not None:
+        from lotterybench.publication import fidelities
+
+        told = partial(fidelities, results)
+    if (base is None) == (not subsets):
+        given = "both were given" if subsets else "neither was given"
+        raise BadRequest(f"shards takes names of subsets or --base; {given}")
+    if base is None:
+        _refuse(
+            {"--previews": previews or None, "--all": every or None},
+            "subsets that are named are written, whatever they are",
+        )
+        index = write_shards(
+            subsets or [], out, per_shard=per_shard, prior=prior, fidelity=told, seal=seal
+        )
+    else:
+        index = write_release(
+            base, out, previews=previews, every=every, per_shard=per_shard, prior=prior,
+            fidelity=told, seal=seal,
+        )  # fmt: skip
     for config in index.configs:
         print(f"{config.name}: {config.count('train')} train, {config.count('test')} test samples")
+    listed = len(index.manifests) - len(index.configs)
+    if listed:
+        print(f"and {listed} more manifests in {out}/manifests")
+    if seal:
+        size = sum(shard.bytes for shard in index.shards()) / 1e6
+        print(f"\nsealed: {len(index.shards())} tars, {size:.1f} MB, that no longer lie here")
+        return
     print(f'\nload_dataset("{out}", "{index.configs[0].name}", split="train")')
 
 

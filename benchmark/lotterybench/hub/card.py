@@ -26,14 +26,14 @@ def card_problems(folder: Path, index: ShardIndex) -> list[str]:
         for config in index.configs
     ]
     base = load_base(folder / index.base_path)
-    wanted = _front(card(base, index.image, entries))
+    wanted = _front(card(base, index.image, entries, sealed=index.sealed))
     try:
         told = _front((folder / CARD).read_bytes())
     except (ValueError, yaml.YAMLError):  # no front matter, not UTF-8, or not YAML
         return [f"{CARD} has no readable YAML between two lines of ---"]
     found = []
     for field in ("configs", "dataset_info"):
-        if told.get(field) != wanted[field]:
+        if told.get(field) != wanted.get(field):
             found.append(f"{CARD}: {field} is not what the index calls for{_where(told, wanted)}")
     return found
 
@@ -51,6 +51,8 @@ def _front(content: bytes) -> dict[str, Any]:
 
 def _where(told: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Say which config comes first if it is another; else nothing."""
+    if "configs" not in wanted:
+        return ": a sealed folder has no tars to name"
     first = wanted["configs"][0]["config_name"]
     configs = told.get("configs")
     names = [

@@ -1,6 +1,5 @@
 """Publishing a shard folder: one commit, checked where it arrived, then a tag on it."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from lotterybench.hub.release import (
     listed,
     plan_of,
     read_release,
+    refuse_previews,
     refuse_strays,
 )
 from lotterybench.hub.repository import Moved, Refs, Refused, Repository, Taken
+from lotterybench.hub.revisions import TAG
 
-TAG = re.compile(r"v(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
 AGAIN = "repeat the command to continue"
 UNTOUCHED = f"nothing was changed; {AGAIN}"
 
@@ -64,6 +64,7 @@ def publish(
         raise BadRequest(f"--tag is {tag!r}; it is vMAJOR.MINOR.PATCH, as v1.0.0")
     hub = Repository(repo, token)
     release = read_release(folder)
+    refuse_previews(release, tag)
     with _leaving(UNTOUCHED):
         refs = hub.refs()
         if tag in refs.tags:

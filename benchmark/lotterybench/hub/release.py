@@ -1,6 +1,7 @@
 """What a release is: the files of a checked folder, and what they change in a repository."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import NamedTuple
 
 from lotterybench.errors import BadRequest, BadShards
 from lotterybench.hub.card import card_problems
+from lotterybench.manifests import load_base
 from lotterybench.shards import INDEX, ShardIndex, shard_problems
 
+PREVIEW = re.compile(r"manifests/[^/]+/[^/]+/v0\.json")
 # The Hub makes it with the repository; it says which files are large, and belongs to no release.
 THEIRS = ".gitattributes"
 SHOWN = 5  # problems or paths in a message
@@ -91,7 +94,12 @@ def read_release(folder: Path) -> Release:
     content = (folder / INDEX).read_bytes()
     index = ShardIndex.read(content, INDEX)
     _none(card_problems(folder, index))
-    digests = {shard.path: shard.sha256 for shard in index.shards()} | index.others
+    if load_base(folder / index.base_path).sealed and not index.sealed:
+        raise BadRequest(
+            f"images of {index.base} may not be published; publish a folder that "
+            "`lotterybench shards --seal` wrote"
+        )
+    digests = {shard.path: shard.sha256 for shard in index.tars()} | index.others
     digests[INDEX] = hashlib.sha256(content).hexdigest()
     files = {
         path: Local(folder / path, (folder / path).stat().st_size, digests[path])
@@ -135,18 +143,35 @@ def departures(release: Release, plan: Plan, tree: Tree) -> list[str]:
     return found
 
 
-def refuse_strays(plan: Plan, repo: str) -> None:
-    """Raise `BadRequest` if a file stays that makes `load_dataset` ignore the card.
+def strays_of(repo: str) -> set[str]:
+    """Return the files that make `load_dataset` ignore the card.
 
     It reads `.huggingface.yaml` and `dataset_infos.json` beside the card, and refuses a repository
     with a script that has the repository's name.
     """
-    strays = {".huggingface.yaml", "dataset_infos.json", f"{repo.split('/')[-1]}.py"}
-    there = sorted(strays & {*plan.kept, *plan.added, *plan.changed, *plan.unchanged})
+    return {".huggingface.yaml", "dataset_infos.json", f"{repo.split('/')[-1]}.py"}
+
+
+def refuse_strays(plan: Plan, repo: str) -> None:
+    """Raise `BadRequest` if a file stays that makes `load_dataset` ignore the card."""
+    there = sorted(strays_of(repo) & {*plan.kept, *plan.added, *plan.changed, *plan.unchanged})
     if there:
         raise BadRequest(
             f"{repo} would hold {listed(there)}, with which load_dataset does not go by the card; "
             "give --delete to remove what the folder lacks"
+        )
+
+
+def refuse_previews(release: Release, tag: str) -> None:
+    """Raise `BadRequest` for manifests of version 0 under a tag of major version 1 or above.
+
+    A preview may change or vanish; whoever loads v1.0.0 relies on what does not.
+    """
+    previews = [path for path in release.files if PREVIEW.fullmatch(path)]
+    if previews and not tag.startswith("v0."):
+        raise BadRequest(
+            f"{tag} would hold previews (version 0): {listed(previews)}; give a tag "
+            "v0.MINOR.PATCH, or write the shards without them"
         )
 
 

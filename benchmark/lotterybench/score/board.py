@@ -83,12 +83,17 @@ def track_of(results: Path) -> Track:
     return Track.read(file.read_bytes(), str(file))
 
 
-def boards(results: Path) -> list[Board]:
-    """Score every track that has a folder in `results`, in the order of names."""
+def boards(results: Path, base: str | None = None) -> list[Board]:
+    """Score every track, of a base if one is named, that has a folder in `results`, by name."""
     files = sorted(results.glob("*/track.json"))
     if not files:
         raise BadResults(f"{results} holds no <track>/track.json; run a track with --out first")
-    return [board(file.parent) for file in files if track_of(file.parent).kind == "ranking"]
+    tracks = {file.parent: track_of(file.parent) for file in files}
+    return [
+        board(folder)
+        for folder, track in tracks.items()
+        if track.kind == "ranking" and base in (None, track.base)
+    ]
 
 
 def score_track(name: str, results: Path) -> Board:

@@ -8,13 +8,26 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lotterybench.paths import templates
 from lotterybench.records import Base, Split, Subset
-from lotterybench.shards.index import Config, ImageKind
+from lotterybench.shards.figures import Figure
+from lotterybench.shards.index import Config, ImageKind, Shard
+from lotterybench.shards.licence import OURS, about
 
 Entry = tuple[Config, Subset]  # a config and the manifest that it shards
 
 
-def card(base: Base, image: ImageKind, entries: Sequence[Entry]) -> bytes:
-    """Return README.md; `datasets` takes the first config for the default one."""
+def card(
+    base: Base,
+    image: ImageKind,
+    entries: Sequence[Entry],
+    *,
+    figures: Sequence[Figure] = (),
+    sealed: bool = False,
+) -> bytes:
+    """Return README.md; `datasets` takes the first config for the default one.
+
+    `figures` are what results say of the subsets. The card of a `sealed` folder names no configs:
+    one whose tars are missing would break the loading of every other.
+    """
     # Plain text: cards are Markdown, and every value in it comes from a checked record.
     environment = Environment(
         loader=FileSystemLoader(templates()),
@@ -25,23 +38,44 @@ def card(base: Base, image: ImageKind, entries: Sequence[Entry]) -> bytes:
         autoescape=False,
     )
     text = environment.get_template("card.md.j2").render(
-        front=yaml.safe_dump(_front(base, image, entries), sort_keys=False, allow_unicode=True),
+        front=yaml.safe_dump(
+            _front(base, image, entries, sealed), sort_keys=False, allow_unicode=True
+        ),
         base=base,
         image=image,
         configs=entries,
+        sealed=sealed,
+        figures=[(c, [one for one in figures if one.subset == s.ref]) for c, s in entries],
+        budgets={config.name: _budget(subset) for config, subset in entries},
+        bytes=sum(shard.bytes for shard in _tars(entries)),
+        licence=about(base),
+        ours=OURS,
         streams=[(c, s, s.stream.targets) for c, s in entries if s.stream is not None],
     )
     return text.encode()
 
 
-def _front(base: Base, image: ImageKind, entries: Sequence[Entry]) -> dict[str, Any]:
+def _tars(entries: Sequence[Entry]) -> set[Shard]:
+    return {shard for c, _ in entries for shards in c.shards.values() for shard in shards}
+
+
+def _front(base: Base, image: ImageKind, entries: Sequence[Entry], sealed: bool) -> dict[str, Any]:
     total = sum(config.count("train") for config, _ in entries)
-    return {
+    licence = about(base)
+    other = {"license_name": licence.name, "license_link": licence.url} if licence.name else {}
+    found = {
         "pretty_name": f"lotterybench: {base.title}",
-        "license": base.licence.lower() if base.licence.startswith("CC-") else "other",
+        "license": licence.id,
+        **{field: value for field, value in other.items() if value},
         "task_categories": ["image-classification"],
         "size_categories": [_size_category(total)],
+        "source_datasets": [f"extended|{base.hub_id or f'other-{base.id}'}"],
+        "annotations_creators": ["found"],
         "tags": ["lotterybench", "webdataset", "subset-selection", "benchmark"],
+    }
+    if sealed:  # the viewer would look for data among the manifests
+        return found | {"viewer": False}
+    return found | {
         "configs": [_config(config, subset) for config, subset in entries],
         "dataset_info": [_info(image, *entry) for entry in entries],
     }
@@ -88,6 +122,14 @@ def _target(subset: Subset) -> list[dict[str, Any]]:
     if subset.stream is None or subset.stream.targets is None:
         return []
     return [{"name": "npy", "list": "float16", "length": subset.stream.targets.dimension}]
+
+
+def _budget(subset: Subset) -> str:
+    """Return what a manifest's budget asks for, in words."""
+    budget = subset.budget
+    if budget.fraction is not None:
+        return f"{100 * budget.fraction:.6g} %"
+    return f"{budget.count} samples" if budget.count else f"{budget.classes} classes"
 
 
 def _size_category(samples: int) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from lotterybench.progress import bar
 from lotterybench.records import SPLITS, Base, Split, Subset
 from lotterybench.shards.index import INDEX, UNFINISHED, Config, Shard, ShardIndex
 from lotterybench.shards.members import image_key, npy, read_tar
-from lotterybench.shards.samples import samples_of
+from lotterybench.shards.nesting import increments
+from lotterybench.shards.samples import Rows, samples_of
 from lotterybench.stream_targets import Half, digest_of_targets, read_targets
 from lotterybench.streams import positions_of_epoch
 from lotterybench.validity import problems
 
 Held = list[tuple[int, int]]  # position and label of each sample, in a tar's order
+Read = tuple[Subset, Rows | None]  # a manifest and its positions, None for a class list
 Place = tuple[Split, Shard, str | None]  # a tar of a split, and the digest of its targets
 
 
@@ -49,6 +52,14 @@ def shard_problems(folder: Path) -> list[str]:
     wrong = _base_faults(index, base, keyring)
     if wrong:
         return found + wrong
+    found += _spare_faults(folder, index, base, keyring, faults)
+    read: dict[str, Read] = {}
+    for config in index.configs:
+        if not faults.keys() & _manifest_files(config.manifest):
+            try:
+                read[config.name] = manifest_of(folder, config.manifest, base, keyring)
+            except BadRecord as error:
+                found.append(f"{config.name}: {_line(error)}")
     held: dict[Place, Held | None] = {}
     for config in bar(index.configs, len(index.configs), f"checking {folder.name}"):
         targets = None
@@ -57,7 +68,7 @@ def shard_problems(folder: Path) -> list[str]:
                 targets = _targets(folder, config, len(keyring.keys["train"]))
             except (BadRecord, BadRequest) as error:
                 found.append(_line(error))
-        for place in _places(config):
+        for place in [] if index.sealed else _places(config):
             split, shard, wanted = place
             if place in held or shard.path in faults or (wanted and targets is None):
                 continue
@@ -67,8 +78,8 @@ def shard_problems(folder: Path) -> list[str]:
             except BadRecord as error:
                 held[place] = None
                 found.append(_line(error))
-        if not faults.keys() & {config.manifest, positions_file(Path(config.manifest)).as_posix()}:
-            found += _config_faults(folder, config, base, keyring, held, targets)
+        if config.name in read:
+            found += _config_faults(config, base, keyring, read, held, targets)
     return found
 
 
@@ -77,7 +88,7 @@ def _file_faults(folder: Path, index: ShardIndex) -> dict[str, str]:
     listed: list[tuple[str, str, int | None]] = [
         (path, digest, None) for path, digest in index.others.items()
     ]
-    listed += [(shard.path, shard.sha256, shard.bytes) for shard in index.shards()]
+    listed += [(shard.path, shard.sha256, shard.bytes) for shard in index.tars()]
     faults = {}
     for path, digest, size in sorted(listed, key=lambda entry: entry[0]):
         file = folder / path
@@ -171,19 +182,52 @@ def _held(
     return held
 
 
+def _manifest_files(manifest: str) -> set[str]:
+    return {manifest, positions_file(Path(manifest)).as_posix()}
+
+
+def manifest_of(folder: Path, manifest: str, base: Base, keyring: Keyring) -> Read:
+    """Return a manifest and its positions, of a stream those of epoch 0; raise `BadRecord`."""
+    try:
+        subset = Subset.read((folder / manifest).read_bytes(), manifest)
+        columns = load_positions(folder / manifest) if subset.positions else None
+        faults = problems(subset, columns, base, keyring)
+    except Exception as error:  # whatever a crafted file makes the Parquet reader raise
+        raise BadRecord(_line(error)) from None
+    if faults:
+        raise BadRecord("; ".join(faults))
+    if subset.stream is not None and subset.budget.fraction is not None:
+        keys = keyring.keys["train"]
+        return subset, positions_of_epoch(keys, subset.seed, subset.budget.fraction, 0)
+    return subset, None if columns is None else columns["position"].astype(np.int64)
+
+
+def _spare_faults(
+    folder: Path, index: ShardIndex, base: Base, keyring: Keyring, known: dict[str, str]
+) -> list[str]:
+    """Return what is wrong with the manifests that have no tars."""
+    with_tars = {config.manifest for config in index.configs}
+    found = []
+    for path, ref in sorted(index.manifests.items()):
+        if path in with_tars or known.keys() & _manifest_files(path):
+            continue
+        try:
+            subset, _ = manifest_of(folder, path, base, keyring)
+            if subset.ref != ref:
+                found.append(f"{path} is the manifest of {subset.ref}, in another one's place")
+        except BadRecord as error:
+            found.append(f"{path}: {_line(error)}")
+    return found
+
+
 def _config_faults(
-    folder: Path, config: Config, base: Base, keyring: Keyring,
+    config: Config, base: Base, keyring: Keyring, read: dict[str, Read],
     held: dict[Place, Held | None], values: Half | None,
 ) -> list[str]:  # fmt: skip
     """Compare a config, and what its tars hold, with its manifest."""
-    file = folder / config.manifest
-    try:
-        subset = Subset.read(file.read_bytes(), config.manifest)
-        columns = load_positions(file) if subset.positions else None
-        faults = problems(subset, columns, base, keyring)
-    except Exception as error:  # whatever a crafted file makes the Parquet reader raise
-        return [f"{config.name}: {_line(error)}"]
+    subset, positions = read[config.name]
     targets = subset.stream.targets if subset.stream else None
+    faults = []
     for field, told, true in (
         ("name", config.name, subset.name),
         ("subset", config.subset, subset.ref),
@@ -195,20 +239,33 @@ def _config_faults(
             faults.append(f"{field} in {INDEX} is not that of {config.manifest}")
     if targets is not None and values is not None and targets.dimension != values.shape[1]:
         faults.append(f"{config.manifest} says that targets have {targets.dimension} components")
+    if not faults and config.family:
+        if not read.keys() >= set(config.family):
+            return []  # a smaller one's manifest, which is named already, says what comes first
+        try:
+            positions = in_increments(config.family, read)
+        except ValueError as error:
+            faults.append(str(error))
     if not faults:
-        positions = None if columns is None else columns["position"].astype(np.int64)
-        if subset.stream is not None and subset.budget.fraction is not None:
-            keys = keyring.keys["train"]
-            positions = positions_of_epoch(keys, subset.seed, subset.budget.fraction, 0)
         for split in SPLITS:
             places = [place for place in _places(config) if place[0] == split]
             parts = [held.get(place) for place in places]
             there = [part for part in parts if part is not None]  # the others are named already
             rows, labels = samples_of(subset, positions, base, keyring, split)
+            if not there and config.count(split) != len(rows):  # of a sealed folder
+                faults.append(f"{split} has {config.count(split)} samples, not {len(rows)}")
             wanted = list(zip(rows.tolist(), labels.tolist(), strict=True))
             if len(there) == len(parts) and list(chain(*there)) != wanted:
                 faults.append(f"{split} does not hold the manifest's samples and labels")
     return [f"{config.name}: {fault}" for fault in faults]
+
+
+def in_increments(family: Sequence[str], read: dict[str, Read]) -> Rows:
+    """Return a nested subset's positions in the order of its tars; raise `ValueError`."""
+    positions = {name: rows for name in family if (rows := read[name][1]) is not None}
+    if positions.keys() != set(family):
+        raise ValueError("only subsets of samples have a family")
+    return np.concatenate(increments(family, positions))
 
 
 def _line(error: Exception) -> str:

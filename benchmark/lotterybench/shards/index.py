@@ -2,22 +2,25 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from lotterybench.paths import base_file, keyring_file, manifest_file
 from lotterybench.records import SLUG, SPLITS, Record, Sha256, Slug, Split, parse_ref
+from lotterybench.sources import ImageKind as ImageKind
 
 INDEX = "shards.json"
 CARD = "README.md"
 INFO = "_info.json"
+CROISSANT = "croissant.json"
+FIDELITY = "fidelity.json"
 DATA = "data"
 MANIFESTS = "manifests"
 TARGETS = "targets"
 UNFINISHED = ".unfinished"  # marks a folder whose writing was interrupted
 
-ImageKind = Literal["png", "jpg"]
+MANIFEST = re.compile(rf"{MANIFESTS}/({SLUG}/{SLUG})/v(0|[1-9][0-9]*)\.json")
 Ref = Annotated[str, Field(pattern=rf"^{SLUG}/{SLUG}@(?:0|[1-9][0-9]*)$", max_length=180)]
 
 
@@ -45,6 +48,8 @@ class Config(Record):
     """What `load_dataset(folder, name)` finds: a manifest, its class names and its shards.
 
     `targets` is the digest of the targets that lie beside the training images, if any do.
+    `family` names the nested configs whose training tars this one's begin with, smallest first,
+    itself last; a config with tars of its own has none.
     """
 
     name: Slug
@@ -53,6 +58,7 @@ class Config(Record):
     class_names: list[str]
     shards: dict[Split, list[Shard]]
     targets: Sha256 | None = None
+    family: tuple[Slug, ...] = ()
 
     @model_validator(mode="after")
     def _holds(self) -> Self:
@@ -80,7 +86,8 @@ class Config(Record):
 class ShardIndex(Record):
     """Everything a shard folder holds; `image` is the extension of the samples' image files.
 
-    `others` has the sha256 of every file that is neither a tar nor the index itself.
+    `others` has the sha256 of every file that is neither a tar nor the index itself. A `sealed`
+    folder holds no tars: its configs say what they must be.
     """
 
     base: Slug
@@ -88,19 +95,49 @@ class ShardIndex(Record):
     image: ImageKind
     configs: list[Config] = Field(min_length=1)
     others: dict[Inside, Sha256]
+    sealed: bool = False
 
     @model_validator(mode="after")
     def _holds(self) -> Self:
         names = [config.name for config in self.configs]
         if len(set(names)) < len(names):
             raise ValueError("names of configs must be unique")
-        needed = [CARD, INFO, self.base_path, self.keyring_path]
+        needed = [CARD, self.base_path, self.keyring_path] + [INFO] * (not self.sealed)
         needed += [config.manifest for config in self.configs]
         needed += [config.targets_path for config in self.configs if config.targets_path]
         absent = [path for path in needed if path not in self.others]
         if absent:
             raise ValueError(f"others does not list {', '.join(absent[:5])}")
+        first: dict[str, Config] = {}
+        for config in self.configs:
+            self._check_family(config)
+            for shard in config.shards["train"]:
+                other = first.setdefault(shard.path, config)
+                if config.name not in (other.name, *other.family) and (
+                    other.name not in config.family
+                ):
+                    raise ValueError(
+                        f"{config.name} and {other.name} share {shard.path} without being a family"
+                    )
         return self
+
+    def _check_family(self, config: Config) -> None:
+        """Refuse a family that is not as long as its name says, or whose tars do not grow."""
+        if not config.family:
+            return
+        by_name = {other.name: other for other in self.configs}
+        *smaller, last = config.family
+        if last != config.name or not set(smaller) <= by_name.keys():
+            raise ValueError(f"{config.name}: family names configs of the folder, itself last")
+        if smaller:
+            next_one = by_name[smaller[-1]]
+            first = next_one.shards["train"]
+            if (
+                next_one.family != tuple(smaller)
+                or config.shards["train"][: len(first)] != first
+                or next_one.shards["test"] != config.shards["test"]
+            ):
+                raise ValueError(f"{config.name}: tars of nested configs begin with the smaller's")
 
     @property
     def base_path(self) -> str:
@@ -112,6 +149,12 @@ class ShardIndex(Record):
         """The path of the base's keyring in the folder."""
         return keyring_file(Path(MANIFESTS), self.base).as_posix()
 
+    @property
+    def manifests(self) -> dict[str, str]:
+        """The paths of all manifests in the folder, of configs or not, with the `base/name@1`."""
+        found = ((path, MANIFEST.fullmatch(path)) for path in self.others)
+        return {path: f"{named[1]}@{named[2]}" for path, named in found if named}
+
     def shards(self) -> set[Shard]:
         """Return all tars; several configs may share one."""
         return {
@@ -121,6 +164,10 @@ class ShardIndex(Record):
             for shard in part
         }  # fmt: skip
 
+    def tars(self) -> set[Shard]:
+        """Return the tars that lie in the folder: all, or none of a sealed one."""
+        return set() if self.sealed else self.shards()
+
     def files(self) -> set[str]:
         """Return the paths of all files of the folder."""
-        return {shard.path for shard in self.shards()} | set(self.others) | {INDEX}
+        return {shard.path for shard in self.tars()} | set(self.others) | {INDEX}

@@ -6,7 +6,8 @@ Names have one dot: readers take all that follows the first for the column.
 import io
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +17,38 @@ from PIL import Image
 from lotterybench.keyrings import file_key, pixel_key, short
 from lotterybench.records import Base
 from lotterybench.shards.index import ImageKind
+from lotterybench.sources import image_kind
 
+_BLOCK, _NAME = 512, 100  # bytes of a tar's block, and of the name that its header begins with
 LARGEST = 64 * 2**20  # bytes of a member; an image of a base is far smaller
-_MAGIC: dict[ImageKind, bytes] = {"png": b"\x89PNG\r\n\x1a\n", "jpg": b"\xff\xd8\xff"}
 _FORMAT: dict[ImageKind, str] = {"png": "PNG", "jpg": "JPEG"}
-
-
-def image_kind(content: bytes) -> ImageKind | None:
-    """Return the extension that an image file's first bytes call for; None for other formats."""
-    return next((kind for kind, magic in _MAGIC.items() if content.startswith(magic)), None)
 
 
 def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     """Write a USTAR archive whose bytes depend on names and contents alone."""
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with path.open("wb") as file:
         for name, content in members:
-            info = tarfile.TarInfo(name)  # owner 0, no names, mtime 0
-            info.size, info.mode = len(content), 0o644
-            tar.addfile(info, io.BytesIO(content))
+            file.write(_header(name, len(content)) + content + bytes(-len(content) % _BLOCK))
+        file.write(bytes(2 * _BLOCK))  # the end, and the record that it lies in
+        file.write(bytes(-file.tell() % tarfile.RECORDSIZE))
+
+
+def _header(name: str, size: int) -> bytes:
+    """Return a member's header as `tarfile` writes it, in a tenth of the time."""
+    start, (rest, total) = name.encode("ascii").ljust(_NAME, b"\0"), _after_name(size)
+    if len(start) > _NAME:
+        raise ValueError(f"{name} has more than {_NAME} characters")
+    return start + rest[:48] + b"%06o\0 " % (total + sum(start)) + rest[56:]
+
+
+@lru_cache(maxsize=1024)
+def _after_name(size: int) -> tuple[bytes, int]:
+    """Return what follows a header's name, with a checksum of spaces, and the sum of its bytes."""
+    info = tarfile.TarInfo()  # owner 0, no names, mtime 0
+    info.size, info.mode = size, 0o644
+    header = info.tobuf(tarfile.USTAR_FORMAT)[_NAME:]
+    blank = header[:48] + b" " * 8 + header[56:]
+    return blank, sum(blank)
 
 
 def npy(target: NDArray[np.float16]) -> bytes:
@@ -41,6 +56,18 @@ def npy(target: NDArray[np.float16]) -> bytes:
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, target.astype("<f2"), version=(1, 0))
     return buffer.getvalue()
+
+
+def sample_members(
+    rows: NDArray[np.int64], labels: NDArray[np.int64], file: Callable[[int], bytes],
+    image: ImageKind, targets: NDArray[np.float16] | None = None,
+) -> Iterator[tuple[str, bytes]]:  # fmt: skip
+    """Yield the members of a tar of these samples; `file` reads the image at a position."""
+    for row, label in zip(rows.tolist(), labels.tolist(), strict=True):
+        yield f"{row:08d}.cls", str(label).encode()
+        yield f"{row:08d}.{image}", file(row)
+        if targets is not None:
+            yield f"{row:08d}.npy", npy(targets[row])
 
 
 def read_tar(
@@ -75,8 +102,8 @@ def image_key(content: bytes, base: Base, image: ImageKind) -> int:
     what Pillow raises for a damaged one.
     """
     if base.key_kind == "encoded":
-        if image_kind(content) != image:
-            raise ValueError(f"an image is no {image} file")
+        if image_kind(content) is None:
+            raise ValueError("an image is neither PNG nor JPEG")
         return int(short([file_key(content)])[0])
     with Image.open(io.BytesIO(content), formats=[_FORMAT[image]]) as picture:
         height, width = base.size

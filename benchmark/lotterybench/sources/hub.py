@@ -16,7 +16,8 @@ from lotterybench.keyrings import file_key, pixel_key
 from lotterybench.paths import data_folder
 from lotterybench.progress import bar
 from lotterybench.records import Origin, Split
-from lotterybench.sources.base import Copy, Source, source
+from lotterybench.sources.base import Copy, Listing, Source, source
+from lotterybench.sources.listing import Files, list_files
 
 CHUNK = 500  # images a thread decodes at a time
 # What `datasets` calls the splits of a folder without a card, whatever its files are called.
@@ -43,27 +44,23 @@ class Hub(Source):
         """Decode one split; raise `BadData` naming the row of an image that cannot be read."""
         table = _table(origin, split)
         image_column, label_column = columns(origin, table)
-        labels = np.asarray(table[label_column], dtype=np.int64)
-        if (labels < 0).any():
-            raise BadData(f"{origin.id}: {split} row {int(np.argmax(labels < 0))} has no label")
+        labels = _labels(origin, split, table, label_column)
         files = _files(table, image_column)
         rows = range(0, len(table), CHUNK)
 
-        def decode(start: int) -> list[tuple[bytes, NDArray[np.uint8], str, bytes]]:
+        def decode(start: int) -> list[tuple[bytes, NDArray[np.uint8], str]]:
             return [
                 _decode(origin, split, start + offset, *file)
                 for offset, file in enumerate(files(start, min(start + CHUNK, len(table))))
             ]
 
-        keys, pixels, names, encoded = [], [], [], []
+        keys, pixels, names = [], [], []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for part in bar(pool.map(decode, rows), len(rows), f"reading {origin.id} {split}"):
-                for key, image, name, content in part:
+                for key, image, name in part:
                     keys.append(key)
                     pixels.append(image)
                     names.append(name)
-                    if origin.key_kind == "encoded":
-                        encoded.append(content)
         odd = next((row for row, p in enumerate(pixels) if p.shape != pixels[0].shape), None)
         if odd is not None:
             raise BadData(
@@ -76,8 +73,17 @@ class Hub(Source):
             names,
             np.stack(pixels),
             list(table.features[label_column].names),
-            encoded or None,
         )
+
+    def listing(self, origin: Origin, split: Split, *, look: bool = False) -> Listing:
+        """Hash one split's files and let them lie; raise `BadData` naming the row of a bad one."""
+        if origin.key_kind == "pixels":
+            return super().listing(origin, split, look=look)
+        table = _table(origin, split)
+        image_column, label_column = columns(origin, table)
+        labels = _labels(origin, split, table, label_column)
+        names = list(table.features[label_column].names)
+        return list_files(origin, split, _files(table, image_column), labels, names, look=look)
 
     def fingerprint(self, origin: Origin, split: Split) -> str | None:
         """Return a digest of the local files' names, sizes and times, or the Hub revision."""
@@ -148,7 +154,14 @@ def _table(origin: Origin, split: Split) -> Any:
         datasets.enable_progress_bars()
 
 
-def _files(table: Any, column: str) -> Any:
+def _labels(origin: Origin, split: Split, table: Any, column: str) -> NDArray[np.int64]:
+    labels = np.asarray(table[column], dtype=np.int64)
+    if (labels < 0).any():
+        raise BadData(f"{origin.id}: {split} row {int(np.argmax(labels < 0))} has no label")
+    return labels
+
+
+def _files(table: Any, column: str) -> Files:
     """Return a function from a range of rows to their (content, name) pairs, undecoded."""
     import datasets
 
@@ -159,14 +172,16 @@ def _files(table: Any, column: str) -> Any:
             content = cell["bytes"]
             if content is None:
                 content = Path(cell["path"]).read_bytes()
-            yield content, Path(cell["path"] or f"row {row}").name
+            path = Path(cell["path"] or f"row {row}")
+            # Of a file in a folder of classes, the class, too.
+            yield content, "/".join(path.parts[-2:]) if path.is_absolute() else path.name
 
     return files
 
 
 def _decode(
     origin: Origin, split: Split, row: int, content: bytes, name: str
-) -> tuple[bytes, NDArray[np.uint8], str, bytes]:
+) -> tuple[bytes, NDArray[np.uint8], str]:
     from PIL import Image
 
     try:
@@ -184,7 +199,7 @@ def _decode(
             f"pixels, not {width}×{height}"
         )
     key = file_key(content) if origin.key_kind == "encoded" else pixel_key(pixels)
-    return key, pixels if pixels.ndim == 3 else pixels[..., None], name, content
+    return key, pixels if pixels.ndim == 3 else pixels[..., None], name
 
 
 def _all_files(folder: Path) -> list[Path]:

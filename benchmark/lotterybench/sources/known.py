@@ -76,6 +76,7 @@ KNOWN = {
             split_names={"train": "train", "test": "validation"},
             key_kind="encoded",
             licence="ImageNet terms of access",
+            sealed=True,
             citation="Olga Russakovsky et al. ImageNet Large Scale Visual Recognition Challenge. "
             "International Journal of Computer Vision 115, 2015.",
         ),

@@ -15,7 +15,7 @@ from lotterybench.sources.known import KNOWN
 def origin_of(
     where: str, *, name: str | None = None, image: str | None = None, label: str | None = None,
     test: str | None = None, config: str | None = None, by_file: bool = False,
-    licence: str | None = None,
+    licence: str | None = None, sealed: bool = False,
 ) -> Origin:  # fmt: skip
     """Return where and how to read what `where` names.
 
@@ -25,7 +25,7 @@ def origin_of(
     given = {
         "image_column": image, "label_column": label, "config": config, "licence": licence,
         "split_names": {"train": "train", "test": test} if test else None,
-        "key_kind": "encoded" if by_file else None, "id": name,
+        "key_kind": "encoded" if by_file else None, "id": name, "sealed": sealed or None,
     }  # fmt: skip
     told = {field: value for field, value in given.items() if value is not None}
     if where in KNOWN:

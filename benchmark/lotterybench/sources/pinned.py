@@ -2,7 +2,10 @@
 
 import hashlib
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,23 +15,30 @@ from lotterybench.keyrings import Keyring, canonical_order, resolve, short, spli
 from lotterybench.manifests import find_base, find_record, load_keyring
 from lotterybench.paths import cache_folder
 from lotterybench.records import SPLITS, Base, Origin, Split, SplitInfo
-from lotterybench.sources.base import Copy, Images, source
+from lotterybench.sources.base import Copy, Images, Listing, source
 from lotterybench.sources.known import ROWS
 from lotterybench.storage import staged, write_whole
 
 # What pin() works out, given here so that a draft of the record validates before it is known.
 _UNKNOWN = "0" * 64
+Read = TypeVar("Read", Copy, Listing)
 
 
 def pin(origin: Origin) -> tuple[Base, Keyring]:
     """Read a whole copy and return its record and keyring.
 
-    Raises `BadData` if the splits disagree on the classes, images differ in size, or a well-known
-    dataset is not whole.
+    Of a dataset keyed by file, keys, labels and names are held, not the images, which may be of
+    several sizes. Raises `BadData` if the splits disagree on the classes, other images differ in
+    size, or a well-known dataset is not whole.
     """
     reader = source[origin.source]
     origin = reader.settle(origin)
-    copies = {split: reader.read(origin, split) for split in SPLITS}
+    copies: dict[Split, Copy | Listing] = {
+        split: reader.listing(origin, split, look=True)
+        if origin.key_kind == "encoded"
+        else reader.read(origin, split)
+        for split in SPLITS
+    }
     train, test = copies["train"], copies["test"]
     there = len(train.keys), len(test.keys)
     if there != ROWS.get(origin.id, there):
@@ -38,14 +48,17 @@ def pin(origin: Origin) -> tuple[Base, Keyring]:
         )
     if train.class_names != test.class_names:
         raise BadData(f"{origin.id}: the training and test splits name different classes")
-    if train.pixels.shape[1:] != test.pixels.shape[1:]:
+    sizes = np.concatenate([train.sizes, test.sizes])
+    several = bool((sizes != sizes[0]).any())
+    if several and origin.key_kind == "pixels":
         raise BadData(f"{origin.id}: training and test images differ in size")
     keyring = Keyring({s: _in_order(copies[s])[0] for s in SPLITS},
                       {s: _in_order(copies[s])[1] for s in SPLITS})  # fmt: skip
     draft = Base(
         **origin.model_dump()
         | {
-            "size": train.pixels.shape[1:3],
+            "size": tuple(sizes.min(0).tolist()),
+            "several_sizes": several,
             "wordnet_ids": _synsets(origin, train.class_names),
         },
         schema_version=1,
@@ -83,39 +96,61 @@ def images(name: str, split: Split) -> Images:
     naming samples, if the copy at hand is not the pinned one.
     """
     base, _ = find_base(name)
+    if base.several_sizes:
+        raise BadData(
+            f"{name} has images of several sizes: its files can be sharded, its pixels not be "
+            "held; resize them to a base of one size to train on it here"
+        )
     keyring = load_keyring(name)
     labels = keyring.labels[split].astype(np.int64)
     fingerprint = source[base.source].fingerprint(base, split)
     if fingerprint is None:
-        copy, order = _resolved(base, keyring, split)
+        copy, order = _resolved(base, keyring, split, source[base.source].read)
         return Images(copy.pixels[order], labels)
     stem = f"{split}-{hashlib.sha256(fingerprint.encode()).hexdigest()[:12]}.npy"
     # Under the keyring's digest, too: pixels are in its order.
     file = cache_folder() / f"{base.id}-{base.digest[:12]}-{base.keyring_digest[:12]}" / stem
     pixels = _cached(file)
     if pixels is None:
-        copy, order = _resolved(base, keyring, split)
+        copy, order = _resolved(base, keyring, split, source[base.source].read)
         _cache(file, copy.pixels[order])
         pixels = copy.pixels[order]
     return Images(pixels, labels)
 
 
-def encoded(name: str, split: Split) -> list[bytes]:
-    """Return the files of a split as they came, in canonical order (bases keyed by file)."""
+def files(name: str, split: Split) -> Listing:
+    """Return the files of a split in canonical order, each read when asked for (keyed by file).
+
+    Raises `BadData`, naming samples, if the copy at hand is not the pinned one.
+    """
     base, _ = find_base(name)
-    copy, order = _resolved(base, load_keyring(name), split)
-    if copy.encoded is None:
-        raise BadData(f"{name} is keyed by pixels; it has no files of its own")
-    return [copy.encoded[row] for row in order]
+    found, order = _resolved(base, load_keyring(name), split, source[base.source].listing)
+    rows = order.tolist()
+    return replace(
+        found,
+        keys=[found.keys[row] for row in rows],
+        labels=found.labels[order],
+        names=[found.names[row] for row in rows],
+        kinds=[found.kinds[row] for row in rows],
+        content=lambda position: found.content(rows[position]),
+    )
 
 
-def _in_order(copy: Copy) -> tuple[NDArray[np.uint64], NDArray[np.uint16]]:
+def encoded(name: str, split: Split) -> list[bytes]:
+    """Return the files of a split as they came, in canonical order: all of them, in memory."""
+    found = files(name, split)
+    return [found.content(position) for position in range(len(found.keys))]
+
+
+def _in_order(copy: Copy | Listing) -> tuple[NDArray[np.uint64], NDArray[np.uint16]]:
     order = canonical_order(copy.keys, copy.labels)
     return short(copy.keys)[order], copy.labels[order].astype(np.uint16)
 
 
-def _resolved(base: Base, keyring: Keyring, split: Split) -> tuple[Copy, NDArray[np.int64]]:
-    copy = source[base.source].read(base, split)
+def _resolved(
+    base: Base, keyring: Keyring, split: Split, read: Callable[[Origin, Split], Read]
+) -> tuple[Read, NDArray[np.int64]]:
+    copy = read(base, split)
     if copy.class_names != base.class_names:
         raise BadData(f"this copy of {base.id} names other classes than the pinned one")
     order = resolve(

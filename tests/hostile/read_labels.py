@@ -1,0 +1,16 @@
+"""Reads the test labels where they lie, and looks for them everywhere."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+EXPECTED = "ok"
+REAL = True  # without a sandbox it succeeds
+
+attack = json.loads(os.environ["ATTACK"])
+out = Path(os.environ["OUTPUTS"])
+for folder in (attack["labels"], "/proc/1/root", "/proc/self/root", "/old_root", "/in", "/in/.."):
+    for place in (Path(folder), *Path(folder).glob("*label*"), *Path(folder).glob("*/*label*")):
+        with contextlib.suppress(OSError):
+            (out / "escaped").write_bytes(place.read_bytes())
