@@ -5,11 +5,15 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
+import hub_pulls
+from hub_pulls import Answer as Answer
+from hub_pulls import Refusal as Refusal
+from hub_pulls import as_json as as_json
+
+PULLS = "pulls"  # the right to open pull requests, and to change one's own
 LARGE = (".tar", ".parquet")  # what a dataset's .gitattributes gives to the large-file storage
 DAY = "2025-01-01T00:00:00.000Z"
 
@@ -46,22 +50,28 @@ class Commit(NamedTuple):
 
 
 class Repo:
-    """A repository: its commits, main and the tags."""
+    """A repository: its commits, main, the tags and the pull requests by number."""
 
     def __init__(self, name):
         self.name, self.commits, self.tags, self.main = name, {}, {}, None
+        self.pulls = {}
 
     def add(self, tree, message):
         """Put a commit on main."""
+        self.main = self.store(self.main, tree, message)
+        return self.main
+
+    def store(self, parent, tree, message):
+        """Keep a commit; return its id."""
         files = sorted((path, entry.blob) for path, entry in tree.items())
-        oid = hashlib.sha1(repr((self.main, message, files)).encode()).hexdigest()
-        self.commits[oid] = Commit(oid, self.main, message, dict(tree))
-        self.main = oid
+        oid = hashlib.sha1(repr((parent, message, files)).encode()).hexdigest()
+        self.commits[oid] = Commit(oid, parent, message, dict(tree))
         return oid
 
     def find(self, revision):
         """Return the commit that a branch, a tag or an id means, or refuse."""
-        oid = {"main": self.main, **self.tags}.get(revision, revision)
+        named = {f"refs/pr/{number}": pull.head for number, pull in self.pulls.items()}
+        oid = {"main": self.main, **self.tags, **named}.get(revision, revision)
         if oid not in self.commits:
             raise Refusal(404, "Revision not found", "RevisionNotFound")
         return self.commits[oid]
@@ -69,27 +79,6 @@ class Repo:
     def state(self):
         """Return everything that a release may change."""
         return self.main, dict(self.tags), len(self.commits)
-
-
-class Refusal(Exception):
-    """An answer with an error's status."""
-
-    def __init__(self, status, message, code=None):
-        self.status, self.message, self.code = status, message, code
-
-
-class Answer(NamedTuple):
-    """What is sent back."""
-
-    body: bytes
-    headers: Mapping = MappingProxyType({})
-    status: int = 200
-
-
-def as_json(value, headers=None):
-    return Answer(
-        json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})}
-    )
 
 
 def create_repo(hub, request):
@@ -148,9 +137,9 @@ def lfs_verify(hub, request):
 def commit(hub, request, repo, query, revision):
     lines = [json.loads(line) for line in request.body.splitlines()]
     head, tree = lines[0]["value"], dict(repo.find(revision).tree)
-    if revision != "main":
-        raise Refusal(400, "only main here")
-    if head.get("parentCommit", repo.main) != repo.main:
+    pull = None if revision == "main" else hub_pulls.committed_to(repo, revision)
+    branch = repo.main if pull is None else pull.head
+    if head.get("parentCommit", branch) != branch:
         raise Refusal(412, "A commit has happened since. Please refresh and try again.")
     for line in lines[1:]:
         kind, value = line["key"], line["value"]
@@ -165,9 +154,17 @@ def commit(hub, request, repo, query, revision):
                 raise Refusal(404, "A file with this name doesn't exist", "EntryNotFound")
         else:
             raise Refusal(400, f"no {kind} here")
-    oid = repo.add(tree, head["summary"])
+    told = {"success": True}
+    if query.get("create_pr") == "1":
+        oid = repo.store(repo.main, tree, head["summary"])
+        number = hub_pulls.opened(hub, repo, head, oid, request.user)
+        told["pullRequestUrl"] = f"{hub.url}/datasets/{repo.name}/discussions/{number}"
+    elif pull is not None:
+        oid = pull.head = repo.store(pull.head, tree, head["summary"])
+    else:
+        oid = repo.add(tree, head["summary"])
     where = f"{hub.url}/datasets/{repo.name}/commit/{oid}"
-    return as_json({"commitOid": oid, "commitUrl": where, "success": True})
+    return as_json({"commitOid": oid, "commitUrl": where, **told})
 
 
 def refs(hub, request, repo, query):
@@ -273,15 +270,15 @@ def resolve(hub, request, repo, query, revision, path):
 
 DATASET = "/api/datasets/(?P<id>[^/]+/[^/]+)"
 REVISION = "(?P<revision>[^/]+)"
-# Method, path, whether it needs the right to write, and what answers.
+# Method, path, whether it needs the right to write (or to open pull requests), and what answers.
 ROUTES = [
     ("POST", "/api/repos/create", True, create_repo),
     ("POST", "/api/validate-yaml", False, validate_yaml),
-    ("POST", f"{DATASET}/preupload/{REVISION}", True, preupload),
-    ("POST", "/datasets/(?P<id>[^/]+/[^/]+).git/info/lfs/objects/batch", True, lfs_batch),
+    ("POST", f"{DATASET}/preupload/{REVISION}", PULLS, preupload),
+    ("POST", "/datasets/(?P<id>[^/]+/[^/]+).git/info/lfs/objects/batch", PULLS, lfs_batch),
     ("PUT", "/storage/(?P<oid>[0-9a-f]{64})", False, lfs_put),  # the address itself is the right
-    ("POST", "/storage/verify", True, lfs_verify),
-    ("POST", f"{DATASET}/commit/{REVISION}", True, commit),
+    ("POST", "/storage/verify", PULLS, lfs_verify),
+    ("POST", f"{DATASET}/commit/{REVISION}", PULLS, commit),
     ("POST", f"{DATASET}/tag/{REVISION}", True, tag),
     ("GET", f"{DATASET}/refs", False, refs),
     ("GET", f"{DATASET}(/revision/{REVISION})?", False, info),
@@ -295,4 +292,7 @@ ROUTES = [
         False,
         resolve,
     ),
+    ("GET", "/api/whoami-v2", False, hub_pulls.whoami),
+    ("GET", f"{DATASET}/discussions", False, hub_pulls.listing),
+    ("POST", f"{DATASET}/discussions/(?P<number>[0-9]+)/status", PULLS, hub_pulls.status),
 ]

@@ -1,8 +1,8 @@
 """A double of the Hub's API for datasets: in memory, on a thread, with faults on demand.
 
 It answers the requests that `huggingface_hub` and `datasets` make for publishing and loading, in
-the form that the client's source reads, and refuses what it does not know. Not here: pull
-requests, several parts of one large file, redirects to other hosts, gating.
+the form that the client's source reads, and refuses what it does not know. Not here: merging,
+several parts of one large file, redirects to other hosts, gating.
 
     with Hub() as hub:
         hub.create("org/name")
@@ -20,9 +20,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from hub_answers import LARGE, ROUTES, Answer, Entry, Refusal, Repo, as_json
+import hub_pulls
+from hub_answers import LARGE, PULLS, ROUTES, Answer, Entry, Refusal, Repo, as_json
 
-WRITER, READER = "hf_writer", "hf_reader"  # the two tokens that it knows
+# The tokens that it knows: of who may write, read, and read and open pull requests.
+WRITER, READER, AUTHOR = "hf_writer", "hf_reader", "hf_author"
+USERS = {WRITER: "writer", READER: "reader", AUTHOR: "author"}
 HANGS = 30  # seconds for which a hanging request is held
 # What the client takes for an expired token, rather than for a repository that is not there.
 BAD_TOKEN = "Invalid credentials in Authorization header"
@@ -49,6 +52,7 @@ class Hub:
     def __init__(self, *, page=1000):
         self.repos, self.objects, self.page = {}, {}, page
         self.ignored, self.xet, self.xet_hashes = set(), None, {}
+        self.drafts = False  # whether pull requests begin as drafts
         self.lines, self.faults = [], []
         self.before: Callable[[str], None] = lambda line: None
         self.lock, self.freed = threading.Lock(), threading.Event()
@@ -158,20 +162,26 @@ class Handler(BaseHTTPRequestHandler):
     def dispatch(self, hub):
         """Answer a request: check the token, then the route's right, then carry it out."""
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-        if token not in ("", WRITER, READER):
+        if token not in ("", *USERS):
             raise Refusal(401, BAD_TOKEN)
+        self.user = USERS.get(token)
         url = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         for method, pattern, writes, answer in ROUTES:
             found = re.fullmatch(pattern, url.path)
             if found is None or self.command not in method.split():
                 continue
-            if writes and token != WRITER:
-                raise Refusal(403 if token else 401, "You do not have the right to write")
             named = {key: unquote(value or "") for key, value in found.groupdict().items()}
-            if "id" not in named:
+            repo = hub.repos.get(named.pop("id", None))
+            pulls = writes == PULLS and token == AUTHOR
+            if (
+                writes
+                and token != WRITER
+                and not (pulls and (repo is None or hub_pulls.may(repo, query, named, self.user)))
+            ):
+                raise Refusal(403 if token else 401, "You do not have the right to write")
+            if "id" not in found.groupdict():
                 return answer(hub, self, **named)
-            repo = hub.repos.get(named.pop("id"))
             if repo is None:
                 raise Refusal(404, "Repository not found", "RepoNotFound")
             return answer(hub, self, repo, query, **named)

@@ -659,7 +659,6 @@ def test_epochs_shuffle_and_go_on(hub, repo, digits_release):
     assert seen + keys_of(again) == whole
 
 
-@pytest.mark.slow
 def test_two_workers_of_two_ranks_see_every_sample_once(hub, repo, digits_release):
     from torch.utils.data import DataLoader
 

@@ -42,7 +42,7 @@ LAYERS = [
     {"kinds", "nulls"},
     {"executors"},
     {"run", "run_study", "tickets", "score", "record", "published"},
-    {"leaderboard"},
+    {"leaderboard", "submissions"},
     {
         "listing",
         "loading",
@@ -87,6 +87,7 @@ WITHIN = {
     "choose_pool": ["recordings", "signals"],
     "wordnet": [],
     "shards": ["stream_targets"],
+    "leaderboard": ["submissions"],
 }
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FAMILIES = {"ranking", "sources", "selection", "methods", "pruning", "tracks", "executors"}

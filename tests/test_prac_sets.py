@@ -275,7 +275,7 @@ def everything_below(*folders):
 
 def test_exporting_again_changes_nothing_whatever_the_software(copied, cache, monkeypatch):
     before = everything_below(copied.folder, cache)
-    monkeypatch.setattr("lotterybench.kinds.tickets.exported.package_version", lambda: "9.9")
+    monkeypatch.setattr("lotterybench.validity.package_version", lambda: "9.9")
     monkeypatch.setattr("lotterybench.kinds.tickets.exported.code_digest", lambda *_: "f" * 64)
     copied.export()
     assert everything_below(copied.folder, cache) == before

@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[1]
 FENCE = re.compile(
     r"(<!-- not run: (?P<why>[^>]+) -->\n)?```(?P<kind>bash|python)\n(?P<code>.*?)```", re.S
 )
-PAGES = ["README.md", "docs/how-to.md", "docs/running.md", "docs/tickets.md"]
+PAGES = [
+    "README.md", "docs/how-to.md", "docs/running.md", "docs/submitting.md", "docs/tickets.md",
+]  # fmt: skip
 
 
 def blocks(page):

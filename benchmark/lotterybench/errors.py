@@ -6,6 +6,7 @@ LotteryBenchError
 ├── BadRecord       a manifest, track or base record that breaks its own rules
 ├── BadData         images that are missing, unreadable or not those that were pinned
 ├── BadShards       a shard folder that is incomplete or was changed
+├── BadSubmission   what a submission leaves is not what it may leave
 ├── BadResults      a results file that cannot be read or joined
 ├── HubError        the Hub refuses, fails or cannot be reached
 ├── Busy            another process holds the file
@@ -35,6 +36,10 @@ class BadData(LotteryBenchError):
 
 class BadShards(LotteryBenchError):
     """A shard folder that is incomplete or was changed."""
+
+
+class BadSubmission(LotteryBenchError):
+    """What a submission left is not what it may leave."""
 
 
 class BadResults(LotteryBenchError):

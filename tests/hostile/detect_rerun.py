@@ -7,7 +7,7 @@ from pathlib import Path
 EXPECTED = "ok"
 
 out = Path(os.environ["OUTPUTS"])
-found = [os.uname().nodename, repr(sorted(os.environ)), repr(sorted(os.listdir("/")))]
+found = [os.uname().nodename, repr(sorted(os.environ)), repr(sorted(map(str, Path("/").iterdir())))]
 for place in ("/proc/1/cmdline", "/etc/passwd", "/proc/sys/kernel/hostname"):
     with contextlib.suppress(OSError):
         found.append(Path(place).read_text())

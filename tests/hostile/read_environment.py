@@ -1,4 +1,4 @@
-"""Looks for secrets in its own environment and in that of every process."""
+"""Looks for secrets in its own environment, in its parent's and in that of another process."""
 
 import contextlib
 import json
@@ -11,7 +11,9 @@ REAL = True  # without a sandbox it succeeds
 attack = json.loads(os.environ["ATTACK"])
 out = Path(os.environ["OUTPUTS"])
 found = repr(os.environ).encode()
-for place in Path("/proc").glob("[0-9]*"):
-    with contextlib.suppress(OSError):
-        found += (place / "environ").read_bytes() + (place / "cmdline").read_bytes()
+# outside a sandbox it leaves the processes alone that are not the test's own
+for process in (attack["bystander"], *([1] if os.getppid() == 1 else [])):
+    for part in ("environ", "cmdline", "task/1/environ"):
+        with contextlib.suppress(OSError):
+            found += Path(f"/proc/{process}/{part}").read_bytes()
 (out / "found").write_bytes(found)

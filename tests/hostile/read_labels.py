@@ -11,6 +11,9 @@ REAL = True  # without a sandbox it succeeds
 attack = json.loads(os.environ["ATTACK"])
 out = Path(os.environ["OUTPUTS"])
 for folder in (attack["labels"], "/proc/1/root", "/proc/self/root", "/old_root", "/in", "/in/.."):
-    for place in (Path(folder), *Path(folder).glob("*label*"), *Path(folder).glob("*/*label*")):
-        with contextlib.suppress(OSError):
-            (out / "escaped").write_bytes(place.read_bytes())
+    with contextlib.suppress(OSError):
+        for place in (Path(folder), *Path(folder).glob("*label*"), *Path(folder).glob("*/*label*")):
+            if place.is_file():
+                (out / "escaped").write_bytes(place.read_bytes())
+    if (out / "escaped").exists():
+        break

@@ -13,3 +13,4 @@ out = Path(os.environ["OUTPUTS"])
 for place in (attack["results"], *(f"/proc/{n}/cwd/results.jsonl" for n in range(1, 40))):
     with contextlib.suppress(OSError):
         (out / "escaped").write_bytes(Path(place).read_bytes())
+        break

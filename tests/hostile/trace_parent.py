@@ -1,6 +1,5 @@
 """Traces the sandbox's first process, and reads its memory."""
 
-import contextlib
 import ctypes
 import os
 from pathlib import Path
@@ -13,7 +12,4 @@ if libc.ptrace(16, 1, 0, 0) == 0:
     (out / "escaped").touch()
 buffer = ctypes.create_string_buffer(64)
 if libc.process_vm_readv(1, buffer, 0, buffer, 0, 0) >= 0:
-    (out / "escaped").touch()
-with contextlib.suppress(OSError), open("/proc/1/mem", "r+b") as memory:
-    memory.write(b"x")
     (out / "escaped").touch()

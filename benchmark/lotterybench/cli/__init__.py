@@ -15,6 +15,7 @@ from lotterybench.cli.output import draw, emit, exact_row, fidelity_row, notes, 
 from lotterybench.cli.run import run
 from lotterybench.cli.signals import signals
 from lotterybench.cli.study import tell
+from lotterybench.cli.submit import submit_app
 from lotterybench.cli.subsets import build, shards
 from lotterybench.cli.suite import draw_suite
 from lotterybench.errors import BadRequest, LotteryBenchError
@@ -32,6 +33,7 @@ site_app = typer.Typer(
     help="Render the leaderboard site, check it or look at it.", no_args_is_help=True
 )
 app.add_typer(site_app, name="site")
+app.add_typer(submit_app, name="submit")
 
 
 def main() -> None:

@@ -19,9 +19,12 @@ from lotterybench.paths import assets, templates
 from lotterybench.published import Comparison, Study
 from lotterybench.records import Base, Record, Subset, canonical_json
 from lotterybench.storage import write_whole
+from lotterybench.submissions.records import Submission
 
 LISTING = "files.json"
-SCHEMAS: dict[str, type[Record]] = {**PUBLISHED, "comparison": Comparison}
+SCHEMAS: dict[str, type[Record]] = {
+    **PUBLISHED, "comparison": Comparison, "submission": Submission,
+}  # fmt: skip
 ASSETS = ("board.js", "mark.svg", "style.css")
 
 
