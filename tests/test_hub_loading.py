@@ -517,9 +517,9 @@ WHY = {
 @pytest.fixture(params=AWAY, ids=lambda how: getattr(how, "__name__", str(how)))
 def lose(request, hub, monkeypatch):
     """A function that makes the Hub go away, and why it then cannot be asked."""
-    monkeypatch.setattr("lotterybench.hub.repository.PATIENCE", 0.05)
 
     def away():
+        monkeypatch.setattr("lotterybench.hub.repository.PATIENCE", 0.5)  # all that follows fails
         if callable(request.param):
             request.param(monkeypatch)
         else:

@@ -3,6 +3,7 @@
 import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -28,29 +29,33 @@ def test_a_failed_writing_leaves_the_old_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.fixture
+@contextmanager
 def little_space():
-    """Let this process write no file beyond 100 bytes, as on a disk that is almost full."""
+    """Let this process write no file beyond 100 bytes, as on a disk that is almost full.
+
+    No fixture: pytest's own report may go to a longer file while one stands.
+    """
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, old[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
-def test_a_full_disk_keeps_whole_lines(tmp_path, little_space):
+def test_a_full_disk_keeps_whole_lines(tmp_path):
     path = tmp_path / "lines"
     append_line(path, "a" * 60)
-    with pytest.raises(
-        NoSpace, match=r"no space left to write .*lines; what was written before is"
-    ):
+    told = r"no space left to write .*lines; what was written before is"
+    with pytest.raises(NoSpace, match=told), little_space():
         append_line(path, "b" * 60)
     assert path.read_text() == "a" * 60 + "\n"
 
 
-def test_a_full_disk_keeps_the_old_file(tmp_path, little_space):
+def test_a_full_disk_keeps_the_old_file(tmp_path):
     path = tmp_path / "file"
     write_whole(path, b"old")
-    with pytest.raises(NoSpace):
+    with pytest.raises(NoSpace), little_space():
         write_whole(path, b"x" * 200)
     assert path.read_bytes() == b"old"
 
