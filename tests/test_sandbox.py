@@ -18,7 +18,7 @@ from sandboxed import alive, need_sandbox
 
 from lotterybench.errors import BadRequest
 from lotterybench.executors.deaths import OutOfMemoryKills
-from lotterybench.submissions.sandbox import Budget, bubblewrap, run
+from lotterybench.submissions.sandbox import Budget, box, bubblewrap, places, run
 from lotterybench.submissions.sandbox.judging import judged
 from lotterybench.submissions.sandbox.syscalls import (
     ALLOW,
@@ -408,3 +408,33 @@ def test_the_page_runs_as_it_stands(sandbox, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("ok ") and "array([2, 0])" in done.stdout
+
+
+def test_data_that_a_package_carries_is_shown_empty(sandbox, tmp_path, monkeypatch):
+    """An installed lotterybench holds keyrings, and they the labels of test images."""
+    secret = tmp_path / "package" / "_data" / "keys.parquet"
+    secret.parent.mkdir(parents=True)
+    secret.write_text("labels")
+    (tmp_path / "package" / "code.py").write_text("x = 1")
+    for each in (tmp_path, *tmp_path.rglob("*")):
+        each.chmod(0o755)
+    code = (
+        "import os\n"
+        "place = '/in/package'\n"
+        "print(sorted(os.listdir(place)), os.listdir(place + '/_data'))\n"
+        "try:\n    open(place + '/_data/x', 'w')\n"
+        "except OSError as error:\n    print(error.strerror)\n"
+    )
+    monkeypatch.setattr(
+        box, "hidden", lambda mounts: places.hidden(mounts, secret.parent.resolve())
+    )
+    ended = run(
+        [sys.executable, "-c", code], reads={"package": tmp_path / "package"},
+        writes=tmp_path / "out", budget=SMALL,
+    )  # fmt: skip
+    assert ended.status == "ok", ended
+    assert ended.log == "['_data', 'code.py'] []\nRead-only file system\n"
+
+
+def test_a_checkout_has_nothing_to_hide():
+    assert places.hidden(places.system()) == []

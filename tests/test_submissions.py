@@ -676,3 +676,19 @@ def test_check_as_json_and_its_exit_status(folder):
 def test_a_strangers_text_is_shown_for_what_it_is():
     assert shown("a\x1b[31m\u202eb") == "'a\\x1b[31m\\u202eb'"
     assert len(shown("x" * 1000)) < 70 and ARGUMENTS.keys() == SECONDS.keys()
+
+
+def test_check_finds_submissions_among_other_things_and_runs_none(tmp_path, monkeypatch):
+    from lotterybench.submissions import trial
+    from lotterybench.verification import verify
+
+    monkeypatch.setattr(trial, "try_code", lambda *_: pytest.fail("the code was run"))
+    new_submission("selector", "mine", tmp_path / "all" / "mine")
+    assert verify(tmp_path / "all") == []
+    code = tmp_path / "all" / "mine" / "selector.py"
+    code.write_text("import socket\n" + code.read_text())
+    (tmp_path / "all" / "mine" / "link").symlink_to("/etc/passwd")
+    told = verify(tmp_path / "all")
+    assert len(told) == 2
+    assert all(line.startswith(f"{tmp_path / 'all' / 'mine'}: ") for line in told)
+    assert any("socket" in line for line in told) and any("link" in line for line in told)

@@ -16,13 +16,16 @@ from lotterybench.score import board, read_enumeration
 from lotterybench.score.studies import report
 from lotterybench.shards import INDEX, UNFINISHED, ShardIndex, shard_problems
 from lotterybench.studies import read_study
+from lotterybench.submissions.checking import check_submission
+from lotterybench.submissions.records import RECORD as SUBMISSION
 from lotterybench.trials import Track
 
 
 def verify(path: Path) -> list[str]:
-    """Return every problem of a manifest, base, shard folder, results file or folder of these.
+    """Return every problem of a manifest, base, shard folder, results file, submission or folder.
 
-    A folder is searched for all of them. A path that holds nothing to check is a problem too.
+    A folder is searched for all of them. A path that holds nothing to check is a problem too. The
+    code of submissions is read and not run: `submit check` runs it.
     """
     if not path.exists():
         return [f"{path}: there is no such file or folder"]
@@ -30,24 +33,20 @@ def verify(path: Path) -> list[str]:
     for item in _items(path):
         checked += 1
         found += [f"{item}: {problem}" for problem in _problems(item)]
-    return found if checked else [f"{path}: holds no base, manifest, shard folder or results file"]
+    held = "base, manifest, shard folder, results file or submission"
+    return found if checked else [f"{path}: holds no {held}"]
 
 
 def _items(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    inside = sorted({file.parent for name in (INDEX, UNFINISHED) for file in path.rglob(name)})
+    holding = (INDEX, UNFINISHED, SUBMISSION)
+    inside = sorted({file.parent for name in holding for file in path.rglob(name)})
     sites = [file.parent for file in path.rglob("leaderboard.json")]  # their schemas are no records
+    names = ("base.json", "v*.json", "track.json", "study.json", "sources.yaml", "*.jsonl")
     others = [
         file
-        for pattern in (
-            "base.json",
-            "v*.json",
-            "track.json",
-            "study.json",
-            "sources.yaml",
-            "*.jsonl",
-        )
+        for pattern in names
         for file in sorted(path.rglob(pattern))
         if not any(folder in file.parents for folder in [*inside, *sites])
         # A track's results are checked together, with its track.json, and a study's findings.
@@ -69,6 +68,8 @@ def _card_problems(folder: Path) -> list[str]:
 
 def _problems(item: Path) -> list[str]:
     try:
+        if (item / SUBMISSION).is_file():
+            return check_submission(item, run=False).problems
         if item.is_dir():
             return shard_problems(item) or _card_problems(item)
         if item.suffix == ".jsonl":

@@ -51,7 +51,7 @@ def publish(
     """Publish a shard folder on the Hub: one commit, checked there, then a tag."""
     from lotterybench.hub import publish as release
 
-    token = None if token_file is None else _token(token_file)
+    token = None if token_file is None else token_in(token_file)
     try:
         done = release(folder, repo, tag, delete=delete, dry_run=dry_run, token=token)
     except KeyboardInterrupt:
@@ -86,7 +86,7 @@ def _tell(done: Published) -> None:
     print(f"{done.repo} {done.tag}: {counts}\n{what[done.state]}")
 
 
-def _token(file: Path) -> str:
+def token_in(file: Path) -> str:
     """Return the token in a file; raise `BadRequest` without repeating what it holds."""
     try:
         token = file.read_text().strip()

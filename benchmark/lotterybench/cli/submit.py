@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lotterybench.cli.hub import _token as token_in
+from lotterybench.cli.hub import token_in
 from lotterybench.cli.options import Json
 from lotterybench.cli.output import notes
 from lotterybench.errors import LotteryBenchError

@@ -28,7 +28,7 @@ from lotterybench.submissions.sandbox.budget import Budget
 from lotterybench.submissions.sandbox.handles import Handles
 from lotterybench.submissions.sandbox.limits import per_process
 from lotterybench.submissions.sandbox.output import one_line
-from lotterybench.submissions.sandbox.places import Mount
+from lotterybench.submissions.sandbox.places import Mount, hidden
 from lotterybench.submissions.sandbox.syscalls import seccomp_filter
 
 PASSWD = b"nobody:x:65534:65534::/tmp:\n"
@@ -84,7 +84,9 @@ def started(
         stage = _stage(bwrap, mounts) if staged else {}
         shown = [mount._replace(source=stage.get(mount.source, mount.source)) for mount in mounts]
         known = bubblewrap.options(bwrap.binary)
-        given = bubblewrap.arguments(known, shown, variables, budget.disk_bytes, passed, token)
+        given = bubblewrap.arguments(
+            known, shown, hidden(mounts), variables, budget.disk_bytes, passed, token
+        )
         told_by = handles.memory(bubblewrap.encoded(given))
         limits = per_process(budget)
         if staged:  # the user number is new, so only processes of the sandbox count

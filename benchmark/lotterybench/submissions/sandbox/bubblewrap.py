@@ -10,7 +10,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,7 +73,8 @@ def options(bwrap: Path) -> frozenset[str]:
 
 def arguments(
     known: frozenset[str],
-    mounts: Iterable[Mount],
+    mounts: Sequence[Mount],
+    hidden: Sequence[Path],
     variables: Mapping[str, str],
     disk_bytes: int,
     handles: Mapping[str, int],
@@ -81,8 +82,9 @@ def arguments(
 ) -> list[str]:
     """Return bwrap's arguments but for the command.
 
-    `handles` are the descriptors of `info`, `block`, `seccomp` and `passwd`. A folder called
-    `token` comes last: who sees it from outside knows that the new root stands.
+    Folders that are `hidden` inside a mount are empty. `handles` are the descriptors of `info`,
+    `block`, `seccomp` and `passwd`. A folder called `token` comes last: who sees it from outside
+    knows that the new root stands.
     """
     if "--disable-userns" not in known:
         raise BadRequest(
@@ -106,6 +108,8 @@ def arguments(
     out += ["--perms", "0444", "--ro-bind-data", str(handles["passwd"]), "/etc/passwd"]
     for mount in mounts:
         out += ["--dev-bind" if mount.device else "--ro-bind", str(mount.source), str(mount.place)]
+    for place in hidden:
+        out += ["--tmpfs", str(place), "--remount-ro", str(place)]
     out += ["--size", str(disk_bytes), "--tmpfs", str(SCRATCH)]
     for inside, place in WRITABLE.items():
         out += ["--dir", str(SCRATCH / inside), "--symlink", str(SCRATCH / inside), str(place)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lotterybench.errors import BadRequest
+from lotterybench.paths import PACKAGE
 
 INPUTS, SCRATCH, OUTPUTS = Path("/in"), Path("/scratch"), Path("/out")
 # Folders of the one small file system that can be written, and the links that lead there.
@@ -69,6 +70,21 @@ def check(reads: Mapping[str, Path]) -> None:
             )
         if not path.exists():
             raise BadRequest(f"the input {name} does not exist; give an existing file or folder")
+
+
+def hidden(mounts: Iterable[Mount], data: Path = PACKAGE / "_data") -> list[Path]:
+    """Return what is shown empty: the data that an installed lotterybench carries.
+
+    Its keyrings hold the labels of test images.
+    """
+    if not data.is_dir():
+        return []
+    sources = ((mount, mount.source.resolve()) for mount in mounts)
+    return [
+        mount.place / data.relative_to(source)
+        for mount, source in sources
+        if data.is_relative_to(source)
+    ]
 
 
 def _open_to_all(path: Path) -> bool:
