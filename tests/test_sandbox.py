@@ -172,7 +172,7 @@ def test_there_is_nothing_but_what_is_listed(sandbox, tmp_path):
     }  # fmt: skip
     assert set(found["etc"]) <= {"ld.so.cache", "passwd"}
     assert {"share", "src", "games", "include"}.isdisjoint(found["usr"]) or "usr" in prefixes
-    assert (found["home"], found["cwd"]) == ("/tmp", "/scratch/out")
+    assert (found["home"], found["cwd"]) == ("/scratch/tmp", "/scratch/out")
     assert set(found["env"]) == {
         "HOME", "INPUTS", "LANG", "LOGNAME", "OUTPUTS", "PATH", "PWD", "PYTHONDONTWRITEBYTECODE",
         "PYTHONUNBUFFERED", "TMPDIR", "USER",

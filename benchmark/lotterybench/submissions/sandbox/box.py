@@ -31,7 +31,7 @@ from lotterybench.submissions.sandbox.output import one_line
 from lotterybench.submissions.sandbox.places import Mount, hidden
 from lotterybench.submissions.sandbox.syscalls import seccomp_filter
 
-PASSWD = b"nobody:x:65534:65534::/tmp:\n"
+PASSWD = b"nobody:x:65534:65534::/scratch/tmp:\n"
 STARTING = 60.0  # seconds: a machine whose processors are all busy takes some to build a root
 OWN = 3  # processes that are bwrap's
 # User numbers that are nobody's (systemd's table of user and group ids).

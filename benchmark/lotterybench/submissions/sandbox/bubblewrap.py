@@ -1,7 +1,8 @@
 """Finding bwrap, and telling it what a sandbox is.
 
 Everything is by allow-list: a new root, new namespaces, no capability. One tmpfs of limited size
-is all that can be written: /tmp, /out and /dev/shm are folders of it, so one disk budget covers
+is all that can be written: /tmp, /out and /dev/shm are links to folders of it (/tmp is not where
+the interpreter lies there: TMPDIR names the folder itself), so one disk budget covers
 them and the disk of the host is never touched.
 """
 
@@ -112,7 +113,9 @@ def arguments(
         out += ["--tmpfs", str(place), "--remount-ro", str(place)]
     out += ["--size", str(disk_bytes), "--tmpfs", str(SCRATCH)]
     for inside, place in WRITABLE.items():
-        out += ["--dir", str(SCRATCH / inside), "--symlink", str(SCRATCH / inside), str(place)]
+        out += ["--dir", str(SCRATCH / inside)]
+        if not any(mount.place.is_relative_to(place) for mount in mounts):
+            out += ["--symlink", str(SCRATCH / inside), str(place)]
     out += ["--dir", f"/{token}", "--remount-ro", "/dev", "--remount-ro", "/"]
     out += ["--chdir", str(OUTPUTS), "--seccomp", str(handles["seccomp"])]
     return [*out, "--info-fd", str(handles["info"]), "--block-fd", str(handles["block"])]

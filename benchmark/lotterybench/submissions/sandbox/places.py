@@ -13,6 +13,7 @@ from lotterybench.paths import PACKAGE
 INPUTS, SCRATCH, OUTPUTS = Path("/in"), Path("/scratch"), Path("/out")
 # Folders of the one small file system that can be written, and the links that lead there.
 WRITABLE = {"out": OUTPUTS, "tmp": Path("/tmp"), "shm": Path("/dev/shm")}
+TEMPORARY = SCRATCH / "tmp"
 DEVICES = ("null", "zero", "full", "random", "urandom")
 LIBRARIES = ("lib", "lib32", "lib64")
 SHARED = (Path("/usr"), Path("/usr/local"))  # prefixes that hold more than one interpreter

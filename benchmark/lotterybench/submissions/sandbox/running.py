@@ -61,7 +61,7 @@ def _run_boxed(
 ) -> Outcome:
     """Run a command in a sandbox of its own."""
     mounts = [*places.system(), *places.inputs(reads), *places.gpu(budget.gpu)]
-    variables = places.environment(places.INPUTS, places.OUTPUTS, Path("/tmp"), environment)
+    variables = places.environment(places.INPUTS, places.OUTPUTS, places.TEMPORARY, environment)
     tail, kills = Tail(budget.log_bytes), OutOfMemoryKills()
     files: list[str] = []
     with box.started(command, mounts, variables, budget) as (boxed, go):
