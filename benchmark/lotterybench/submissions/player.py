@@ -1,4 +1,4 @@
-"""The program that runs submitted code: arrays in, arrays out, no scores .
+"""The program that runs submitted code: arrays in, arrays out, no scores.
 
 It is not trusted itself, since that code can change whatever it does: who starts it reads what it
 leaves as a stranger's. It imports no other part of the package.
