@@ -10,6 +10,7 @@ checking.py    all of it, every problem listed
 drafts.py      folders to begin with
 sending.py     a pull request, with pull_requests.py and summary.py
 sandbox/       reruns that trust nothing
+referee/       what is sent, rerun and scored
 
 Nothing is imported here: player.py starts in a fresh process for every trial.
 """
