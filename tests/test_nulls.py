@@ -17,6 +17,7 @@ from lotterybench.nulls import (
     draws,
     planned,
     primary_stratum,
+    random_beside,
     random_subsets,
     seed_of,
     stored,
@@ -464,3 +465,48 @@ def test_a_base_of_few_classes_has_fewer(monkeypatch):
     found = [draw.built()[0] for draw in draws(track)]
     assert 30 < len(found) < 45  # of 45 pairs, one of them the track's own
     assert len({frozenset(subset.classes) for subset in found}) == len(found)
+
+
+def test_random_subsets_beside_the_plan_are_drawn_by_its_rule(tmp_path):
+    track = a_track(null=0)
+    assert random_subsets(track, tmp_path) == []
+    made = {
+        ref: random_beside(track, ref, tmp_path, 3) for ref in (EVEN, UNEVEN, CLASSES)
+    }  # fmt: skip
+    assert [len(files) for files in made.values()] == [3, 6, 3]
+    assert made[UNEVEN][:3] == made[EVEN]  # one size, one null
+    planned_ones = random_subsets(a_track(null=3), tmp_path / "planned")
+    assert [file.relative_to(tmp_path / "planned") for file in planned_ones] == [
+        file.relative_to(tmp_path) for file in (*made[EVEN], *made[CLASSES], *made[UNEVEN][3:])
+    ]
+    for one, other in zip(
+        planned_ones, (*made[EVEN], *made[CLASSES], *made[UNEVEN][3:]), strict=True
+    ):
+        assert one.read_bytes() == other.read_bytes()
+    assert len(stored(track, tmp_path)) == 9
+
+
+def test_random_subsets_beside_the_plan_grow_and_are_shared(tmp_path):
+    track, before = a_track(null=0), {}
+    random_beside(track, UNEVEN, tmp_path, 2)
+    before = contents(tmp_path)
+    assert len(random_beside(track, UNEVEN, tmp_path, 4)) == 8
+    assert before.items() <= contents(tmp_path).items()
+    assert len(random_beside(track, UNEVEN, tmp_path, 2)) == 8  # what is there stays
+    assert len(stored(track, tmp_path)) == 8
+
+
+def test_a_gap_in_random_subsets_beside_the_plan_is_refused(tmp_path):
+    track = a_track(null=0)
+    files = random_beside(track, EVEN, tmp_path, 3)
+    for file in files[0].parent.iterdir():
+        file.unlink()
+    with pytest.raises(BadResults, match="no random subset that the track's rule draws"):
+        stored(track, tmp_path)
+
+
+def test_a_planned_size_keeps_the_plans_number(tmp_path):
+    track = a_track()
+    assert random_beside(track, EVEN, tmp_path, 7) == random_subsets(track, tmp_path)[:2]
+    with pytest.raises(BadRequest, match="no subset of digits"):
+        random_beside(track, "cifar100/uniform-10pct@1", tmp_path, 1)

@@ -138,8 +138,11 @@ def subsets(base: str | None = None) -> list[str]:
     return [f"{b}/{name}@{v}" for b, name, v in sorted(found) if base in (None, b)]
 
 
-def find_manifest(ref: str) -> Path:
-    """Return the manifest file of `base/name` (newest version), `base/name@2`, or a path."""
+def find_manifest(ref: str, beside: Path | None = None) -> Path:
+    """Return the manifest file of `base/name` (newest version), `base/name@2`, or a path.
+
+    `beside` is a folder of further manifests, for references with a version that are unknown else.
+    """
     path = Path(ref)
     if path.suffix == ".json":
         if not path.is_file():
@@ -147,7 +150,7 @@ def find_manifest(ref: str) -> Path:
         return path
     name, version = parse_ref(ref)
     if version is not None:  # no need to list the thousand others
-        for root in subset_roots():
+        for root in (*subset_roots(), *([beside] if beside else [])):
             if (file := manifest_file(root, name, version)).is_file():
                 return file
     known = [other for other in subsets() if other.split("@")[0] == name]
@@ -162,13 +165,16 @@ def find_manifest(ref: str) -> Path:
     )
 
 
-def load_subset_manifest(ref: str | Path) -> tuple[Subset, NDArray[np.int64] | None]:
+def load_subset_manifest(
+    ref: str | Path, beside: Path | None = None
+) -> tuple[Subset, NDArray[np.int64] | None]:
     """Return a manifest and its positions (None for a class list), fully checked.
 
+    `beside` is a folder of further manifests, as `find_manifest` takes it.
     Raises `BadRecord` in one line that names every fault, and `BadRequest` for a stream, which
     has other positions in every epoch.
     """
-    subset, columns = _checked(ref)
+    subset, columns = _checked(ref, beside)
     if subset.stream is not None:
         raise BadRequest(
             f"{subset.ref} is a stream, redrawn every epoch; this takes a fixed subset, of kind "
@@ -205,8 +211,8 @@ def load_drawn(
     return subset, positions
 
 
-def _checked(ref: str | Path) -> tuple[Subset, Columns | None]:
-    file = find_manifest(str(ref))
+def _checked(ref: str | Path, beside: Path | None = None) -> tuple[Subset, Columns | None]:
+    file = find_manifest(str(ref), beside)
     subset = Subset.read(file.read_bytes(), str(file))
     if file != Path(ref) and subset.ref != f"{parse_ref(str(ref))[0]}@{file.stem[1:]}":
         raise BadRecord(f"{file} is the manifest of {subset.ref}, in another one's place")

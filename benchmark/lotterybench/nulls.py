@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotterybench.build import Columns, build_subset, save_subset
-from lotterybench.errors import BadRecord, BadResults
+from lotterybench.errors import BadRecord, BadRequest, BadResults
 from lotterybench.manifests import find_base, load_keyring, load_subset_manifest
 from lotterybench.paths import manifest_file, null_folder
 from lotterybench.ranking.null import uneven
@@ -24,6 +25,20 @@ MOST_DRAWS = 1_000  # for one more class list: a base of few classes may have no
 Stratum = tuple[str, int]  # a kind and a size
 Counts = tuple[int, ...]  # samples of each class
 Selected = tuple[Subset, NDArray[np.int64] | None]
+
+
+class Like(NamedTuple):
+    """What random subsets are drawn beside: a kind and size and, if `counts`, class counts, too.
+
+    Matched ones are named after `name` and have its `version`.
+    """
+
+    stratum: Stratum
+    budget: Budget
+    counts: Counts | None
+    name: str
+    version: int
+    number: int
 
 
 class Draw(NamedTuple):
@@ -68,6 +83,25 @@ def random_subsets(track: Track, folder: Path) -> list[Path]:
     return [_kept(draw, folder) for draw in draws(track)]
 
 
+def random_beside(track: Track, ref: str | Path, folder: Path, number: int) -> list[Path]:
+    """Write random subsets beside one that the track does not plan; return their manifests.
+
+    There are `number` of its kind and size, and as many with its class counts if they are uneven,
+    or those of the track's plan if it has some like these. The rule is that of `random_subsets`,
+    so that all subsets of one size share them. `folder` is the track's results folder.
+    """
+    base, _ = find_base(track.base)
+    subset, positions = load_subset_manifest(ref)
+    if subset.base != base.id:
+        raise BadRequest(f"{subset.ref} is no subset of {base.id}, the base of {track.name}")
+    mine = _like(subset, uneven_counts(subset, positions, base), number)
+    return [
+        _kept(draw, folder)
+        for like, draw in _drawn(track, [*_on_disk(folder), mine])
+        if like.stratum == mine.stratum and like.counts in (None, mine.counts)
+    ]
+
+
 def planned(track: Track, folder: Path) -> list[Selected]:
     """Return the random subsets that a track plans; those on disk are read, none is written."""
     found: list[Selected] = []
@@ -83,11 +117,12 @@ def planned(track: Track, folder: Path) -> list[Selected]:
 def stored(track: Track, folder: Path) -> dict[str, Subset]:
     """Return the random subsets whose manifests lie below a track's results, in the rule's order.
 
-    Raises `BadResults` for one that is not among those that the track's rule draws: nobody
-    chooses a null. Protocol §5.
+    Raises `BadResults` for one that is not among those that the rule draws, the first ones of
+    their kind and size: nobody chooses a null. Protocol §5.
     """
     files = set(null_folder(folder).glob("*/*/v*.json"))
-    rule = {draw.file(folder): draw for draw in draws(track)} if files else {}
+    there = _on_disk(folder)
+    rule = {draw.file(folder): draw for _, draw in _drawn(track, there)} if files else {}
     strange = sorted(files - rule.keys())
     found = {}
     for file in (file for file in rule if file in files):
@@ -106,36 +141,83 @@ def draws(track: Track) -> Iterator[Draw]:
     Of class lists, none is drawn twice and none is the track's own; where a base has too few, there
     are fewer than planned.
     """
-    if not track.null:
+    return (draw for _, draw in _drawn(track, ()))
+
+
+def _drawn(track: Track, beside: Sequence[Like]) -> Iterator[tuple[Like, Draw]]:
+    """Yield what the rule draws for a track's plan, and beside it for sizes that it lacks."""
+    if not track.null and not beside:
         return
     base, _ = find_base(track.base)
-    sizes: dict[Stratum, Subset] = {}
-    histograms: dict[Counts, Subset] = {}
-    for ref in track.subsets:
-        subset, positions = load_subset_manifest(ref)
-        sizes.setdefault(stratum(subset), subset)
-        if counts := uneven_counts(subset, positions, base):
-            histograms.setdefault(counts, subset)
-    for kind, one in sizes.items():
-        name = f"{RANDOM[one.kind].removesuffix('-classes')}-{_size(one.budget)}-null"
-        taken = {_classes(load_subset_manifest(ref)[0]) for ref in track.subsets}
-        for number in range(track.null):
-            for again in range(MOST_DRAWS):
-                seed = seed_of(base.digest, *kind, number, *[again] * (again > 0))
-                draw = Draw(
-                    base.id, RANDOM[one.kind], one.budget, f"{name}-{number:02}", seed, 1, {}
-                )  # fmt: skip
-                classes = _classes(draw.built()[0]) if one.kind == "classes" else None
-                if classes is None or classes not in taken:
-                    taken.add(classes)
-                    yield draw
-                    break
-    for counts, one in histograms.items():
-        for number in range(track.null):
-            seed, name = seed_of(base.digest, *counts, number), f"{one.name}-matched-{number:02}"
-            yield Draw(
-                base.id, MATCHED, one.budget, name, seed, one.version, {"counts": [*counts]}
+    own = [load_subset_manifest(ref) for ref in track.subsets]
+    sizes: dict[Stratum, Like] = {}
+    histograms: dict[Counts, Like] = {}
+    if track.null:
+        for subset, positions in own:
+            like = _like(subset, uneven_counts(subset, positions, base), track.null)
+            sizes.setdefault(like.stratum, like)
+            if like.counts:
+                histograms.setdefault(like.counts, like)
+    planned_sizes, planned_counts = {*sizes}, {*histograms}
+    for like in beside:
+        if like.stratum not in planned_sizes:
+            sizes[like.stratum] = _more(sizes.get(like.stratum), like)
+        if like.counts and like.counts not in planned_counts:
+            histograms[like.counts] = _more(histograms.get(like.counts), like)
+    for like in sizes.values():
+        plain = like._replace(counts=None)
+        yield from ((plain, draw) for draw in _of_size(plain, base, [one for one, _ in own]))
+    for counts, like in histograms.items():
+        for number in range(like.number):
+            seed, name = seed_of(base.digest, *counts, number), f"{like.name}-matched-{number:02}"
+            yield like, Draw(
+                base.id, MATCHED, like.budget, name, seed, like.version, {"counts": [*counts]}
             )  # fmt: skip
+
+
+def _more(one: Like | None, other: Like) -> Like:
+    """Return the first of two that are alike, with the larger number."""
+    return other if one is None else one._replace(number=max(one.number, other.number))
+
+
+def _of_size(like: Like, base: Base, own: Sequence[Subset]) -> Iterator[Draw]:
+    """Yield the random subsets of a kind and size."""
+    kind, size = like.stratum
+    name = f"{RANDOM[kind].removesuffix('-classes')}-{_size(like.budget)}-null"
+    taken = {_classes(subset) for subset in own}
+    for number in range(like.number):
+        for again in range(MOST_DRAWS):
+            seed = seed_of(base.digest, kind, size, number, *[again] * (again > 0))
+            draw = Draw(base.id, RANDOM[kind], like.budget, f"{name}-{number:02}", seed, 1, {})
+            classes = _classes(draw.built()[0]) if kind == "classes" else None
+            if classes is None or classes not in taken:
+                taken.add(classes)
+                yield draw
+                break
+
+
+def _like(subset: Subset, counts: Counts | None, number: int) -> Like:
+    return Like(stratum(subset), subset.budget, counts, subset.name, subset.version, number)
+
+
+def _on_disk(folder: Path) -> list[Like]:
+    """Return what the random subsets below a track's results are like, and how many there are."""
+    files = sorted(null_folder(folder).glob("*/*/v*.json"))
+    there = [load_subset_manifest(file)[0] for file in files]
+    many = Counter((stratum(one), _counts_of(one)) for one in there)
+    found: dict[tuple[Stratum, Counts | None], Like] = {}
+    for one in there:
+        kind = stratum(one), _counts_of(one)
+        name = one.name.rpartition("-matched-")[0] if kind[1] else one.name
+        found.setdefault(kind, _like(one, kind[1], many[kind])._replace(name=name))
+    return [like for like in found.values() if like.counts is None] + [
+        like for like in found.values() if like.counts
+    ]
+
+
+def _counts_of(subset: Subset) -> Counts | None:
+    """Return the class counts that a random subset was drawn with, None if it was of its size."""
+    return tuple(subset.settings["counts"]) if subset.selector == MATCHED else None
 
 
 def _classes(subset: Subset) -> frozenset[str] | None:

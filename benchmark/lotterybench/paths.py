@@ -104,6 +104,11 @@ def null_folder(results: Path) -> Path:
     return results / "null"
 
 
+def submitted_subsets(results: Path) -> Path:
+    """Return where the manifests of submitted subsets lie, inside a folder of results."""
+    return results / "subsets"
+
+
 def timings_file(results: Path) -> Path:
     """Return the measured seconds of a results file, kept apart so that results repeat exactly."""
     return results.with_suffix(".timings")

@@ -5,7 +5,7 @@ from pathlib import Path
 from lotterybench.fidelities import Board, Fidelity
 from lotterybench.leaderboard import pages, render, stale
 from lotterybench.manifests import find_base, load_subset_manifest
-from lotterybench.paths import published_folder, reference_results
+from lotterybench.paths import published_folder, reference_results, submitted_subsets
 from lotterybench.published import Study, study
 from lotterybench.records import Base, Subset
 from lotterybench.score import boards
@@ -35,9 +35,10 @@ def fidelities(results: Path, base: str) -> list[Fidelity]:
 def _content(
     results: Path | None,
 ) -> tuple[list[Board], dict[str, Subset], dict[str, Base]]:
-    found = boards(results or reference_results())
+    folder = results or reference_results()
+    found = boards(folder)
     refs = [f"{entry.subset}@{entry.subset_version}" for b in found for entry in b.subsets]
-    subsets = {ref: load_subset_manifest(ref)[0] for ref in refs}
+    subsets = {ref: load_subset_manifest(ref, submitted_subsets(folder))[0] for ref in refs}
     bases = {b.track.base: find_base(b.track.base)[0] for b in found}
     return found, subsets, bases
 

@@ -35,7 +35,7 @@ from lotterybench.records import Subset
 from lotterybench.results import append, arrange, check_joinable, mend, read, results_file
 from lotterybench.storage import locked, write_whole
 from lotterybench.tracks import find_track
-from lotterybench.trials import Cheaper, Result, Track
+from lotterybench.trials import Cheaper, Isolation, Result, Track
 
 ENUMERATED = "of an exact track, only --classes, --out, --seeds, --jobs and --plan may be given"
 
@@ -132,7 +132,8 @@ def run_track(
     time_limit: float | None = None, memory_limit: float | None = None,
     conduct: Conduct | None = None, save_encoders: bool = False,
     cheaper: Sequence[Cheaper] | None = None, null: bool = True,
-    classes: Sequence[int] | None = None,
+    classes: Sequence[int] | None = None, origin: str = "reference",
+    isolation: Isolation = "rerun-unsandboxed",
 ) -> Summary:  # fmt: skip
     """Do all planned runs of a track that have no result in `out/<track>/` yet.
 
@@ -142,7 +143,8 @@ def run_track(
     depend on it. Under torchrun, all its processes share each run. A run that takes more than
     `time_limit` seconds or `memory_limit` GiB ends as `timeout` or `oom`. Trainings half done are
     kept in `out/<track>/.checkpoints/`, and with `save_encoders` the trained ones in `encoders/`,
-    unless `conduct` names other folders.
+    unless `conduct` names other folders. Results say from where the data that they are of came
+    (`origin`, as `submission:<name>`), and how the code was isolated that chose them.
 
     May be interrupted in any way and repeated. Raises `Busy` if another process writes the same
     files. A script that calls this guards it by `if __name__ == "__main__"`, since workers import
@@ -185,6 +187,7 @@ def run_track(
         for event in table(carry_out(todo, terms) if todo else (), todo, f"running {track.name}"):
             if isinstance(event, Ended):
                 result, seconds, curve, outranked = event.done
+                result = result.model_copy(update={"origin": origin, "isolation": isolation})
                 file = file_of[event.run.key]
                 if outranked is not None:
                     keep(folder, result.key, outranked)

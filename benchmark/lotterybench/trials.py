@@ -15,6 +15,7 @@ from lotterybench.records import (
 )
 
 Status = Literal["ok", "timeout", "oom", "crash", "invalid", "infra", "withdrawn"]
+Isolation = Literal["self-reported", "rerun-unsandboxed", "rerun-sandboxed"]
 Setting = str | int | float | bool
 LARGEST_FAMILY = 4  # scored configurations: more would weigh more than another family's evidence
 PRIMARY = r"^(\d+(\.\d+)?pct|\d+-classes)$"
@@ -217,7 +218,7 @@ class Result(Record):
     software: dict[str, str]
     code_digest: Sha256
     origin: str
-    isolation: Literal["self-reported", "rerun-unsandboxed", "rerun-sandboxed"]
+    isolation: Isolation
 
     @property
     def key(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from lotterybench.errors import BadResults
 from lotterybench.manifests import find_base, load_subset_manifest
 from lotterybench.nulls import MATCHED, RANDOM, Counts, Stratum, stored, stratum, uneven_counts
+from lotterybench.paths import submitted_subsets
 from lotterybench.records import Subset
 from lotterybench.results import check_joinable, read, results_file
 from lotterybench.score.comparison import Beside
@@ -51,7 +52,7 @@ def all_found(results: Path, track: Track) -> list[Found]:
     own |= dict.fromkeys(_others(results, track, [*own], null.values()))
     found = []
     for ref in own:
-        subset, positions = load_subset_manifest(ref)
+        subset, positions = load_subset_manifest(ref, submitted_subsets(results.parent))
         counts = uneven_counts(subset, positions, base)
         found.append(_found(results, track, subset, named=True, counts=counts))
     for subset in null.values():
@@ -125,7 +126,8 @@ def _others(results: Path, track: Track, own: Iterable[str], null: Iterable[Subs
         lines = read(file) if file.name not in files else []
         if lines:
             ref = f"{lines[0].subset}@{lines[0].subset_version}"
-            subset = load_subset_manifest(ref)[0] if lines[0].subset else None
+            place = submitted_subsets(results.parent)
+            subset = load_subset_manifest(ref, place)[0] if lines[0].subset else None
             if results_file(results, subset) != file:
                 raise BadResults(f"{file} holds results of {ref if subset else 'full data'}")
             found.append(ref)

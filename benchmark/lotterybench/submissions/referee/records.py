@@ -6,11 +6,10 @@ from pydantic import Field
 
 from lotterybench.schema import Record, Sha256, Slug
 from lotterybench.submissions.records import Claim, Kind, SubsetRef
-from lotterybench.trials import Status
+from lotterybench.trials import Isolation, Status
 
 # `pending` until it is taken up; `rejected` for what it is, `failed` for reasons that are not its.
 State = Literal["pending", "running", "verified", "rejected", "failed", "blocked", "withdrawn"]
-Level = Literal["self-reported", "rerun-unsandboxed", "rerun-sandboxed"]
 
 
 class Checked(Record):
@@ -64,7 +63,7 @@ class Rerun(Record):
     reason: str = ""
     problems: list[str] = []
     warnings: list[str] = []
-    isolation: Level | None = None
+    isolation: Isolation | None = None
     selected: list[SubsetRef] = []
     results: list[str] = []
     claims: list[Checked] = []
