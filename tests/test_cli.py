@@ -83,6 +83,7 @@ def test_a_mistake_exits_with_1_and_a_wrong_option_with_2(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow  # an interpreter each
 @pytest.mark.parametrize(
     "line",
     [

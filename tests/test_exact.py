@@ -184,6 +184,7 @@ def test_residuals_are_uncorrelated(pool, monkeypatch):
     assert pooled(zip(*residuals(pool), strict=True)) > 1.5 * CHANCE / np.sqrt(10)
 
 
+@pytest.mark.slow
 def test_results_are_read_as_they_were_counted(undisturbed, pool):
     for size, seeds in ((9, 3), (10, 6)):
         found = read_exact(exact_file(undisturbed / "small-exact", size))
@@ -279,6 +280,7 @@ def test_what_cannot_be_is_refused(tmp_path, settings, message):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 def test_other_tracks_and_other_origins_are_refused(undisturbed, tmp_path):
     other = SMALL.model_copy(update={"version": 2})
     with pytest.raises(BadResults, match=r"has track_digest .*; results of different origin"):
@@ -295,6 +297,7 @@ def test_other_tracks_and_other_origins_are_refused(undisturbed, tmp_path):
         Track.read(json.dumps(fields).encode(), "here")
 
 
+@pytest.mark.slow
 def test_damaged_files_are_one_line(undisturbed, tmp_path):
     with pytest.raises(BadResults, match="there is no file"):
         read_exact(tmp_path / "none.parquet")

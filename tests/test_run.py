@@ -80,6 +80,7 @@ def undisturbed(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_every_run_has_a_line(undisturbed):
     arms = {arm.file.name: arm for arm in plan(SMALL, undisturbed / "results")}
     assert list(arms) == ["full.jsonl", "uniform-10pct-v1.jsonl", "uniform-5-classes-v1.jsonl"]
@@ -99,6 +100,7 @@ def test_every_run_has_a_line(undisturbed):
             assert 0 < drawn[result.key][0].loss < 10
 
 
+@pytest.mark.slow
 def test_lines_say_where_they_come_from(undisturbed):
     subset, _ = load_subset_manifest(REFS[1])
     result = read(undisturbed / "results/small/uniform-5-classes-v1.jsonl")[0]
@@ -139,6 +141,7 @@ def test_killed_and_repeated_gives_the_same_bytes(undisturbed, tmp_path):
     assert lines(tmp_path) == lines(undisturbed)
 
 
+@pytest.mark.slow
 def test_repeating_changes_nothing(undisturbed):
     before = lines(undisturbed)
     done = run(undisturbed)
@@ -161,6 +164,7 @@ def test_infra_is_tried_again(undisturbed, tmp_path):
     assert lines(tmp_path) == lines(undisturbed)
 
 
+@pytest.mark.slow
 def test_curves_come_out_the_same_however_they_were_written(undisturbed, tmp_path):
     """Appended in any order, an interrupted attempt's lines before those that count."""
     small = undisturbed / "results/small"
@@ -354,6 +358,7 @@ def test_a_full_disk_keeps_whole_lines_and_continues(undisturbed, tmp_path):
     assert lines(tmp_path)["full.jsonl"] == lines(undisturbed)["full.jsonl"]
 
 
+@pytest.mark.slow
 def test_another_version_of_the_track_is_not_joined(undisturbed):
     file = track_json(undisturbed / "changed", SMALL.model_copy(update={"title": "Changed"}))
     done = run(undisturbed, file=file)
@@ -491,6 +496,7 @@ def test_unknown_device_is_told(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_another_base_version_is_not_joined(undisturbed, tmp_path):
     import shutil
 
