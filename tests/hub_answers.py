@@ -283,6 +283,7 @@ ROUTES = [
     ("GET", f"{DATASET}/refs", False, refs),
     ("GET", f"{DATASET}(/revision/{REVISION})?", False, info),
     ("GET", f"{DATASET}/tree/{REVISION}(/(?P<folder>.+))?", False, tree),
+    ("GET", f"{DATASET}/commits/{REVISION}", False, hub_pulls.history),
     ("POST", f"{DATASET}/paths-info/{REVISION}", False, paths_info),
     ("GET", f"{DATASET}/xet-write-token/{REVISION}", True, xet_token),
     ("GET", f"{DATASET}/xet-read-token/{REVISION}", False, xet_token),
@@ -294,5 +295,8 @@ ROUTES = [
     ),
     ("GET", "/api/whoami-v2", False, hub_pulls.whoami),
     ("GET", f"{DATASET}/discussions", False, hub_pulls.listing),
+    ("GET", f"{DATASET}/discussions/(?P<number>[0-9]+)", False, hub_pulls.details),
+    # Anybody with a token may say something.
+    ("POST", f"{DATASET}/discussions/(?P<number>[0-9]+)/comment", False, hub_pulls.comment),
     ("POST", f"{DATASET}/discussions/(?P<number>[0-9]+)/status", PULLS, hub_pulls.status),
 ]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ def as_json(value, headers=None):
 
 @dataclass
 class Pull:
-    """A pull request: who opened it, what it says, its status and the commit it is at."""
+    """A pull request: who opened it, what it says, its status, the commit it is at, its events."""
 
     number: int
     title: str
@@ -40,6 +40,22 @@ class Pull:
     author: str
     status: str
     head: str
+    events: list = field(default_factory=list)
+
+    def add(self, kind, author, data):
+        """Put an event at the end; return it as the Hub tells it."""
+        number = f"{len(self.events) + 1:024x}"
+        event = {"id": number, "type": kind, "createdAt": DAY, "data": data}
+        self.events.append(event | {"author": {"name": author}})
+        return self.events[-1]
+
+    def comments(self):
+        """Return who said what, in order."""
+        return [
+            (event["author"]["name"], event["data"]["latest"]["raw"])
+            for event in self.events
+            if event["type"] == "comment"
+        ]
 
 
 def opened(hub, repo, head, oid, author):
@@ -49,6 +65,7 @@ def opened(hub, repo, head, oid, author):
     repo.pulls[number] = Pull(
         number, head["summary"], head.get("description", ""), author, status, oid
     )
+    repo.pulls[number].add("comment", author, said(head.get("description", "")))
     return number
 
 
@@ -80,30 +97,70 @@ def whoami(hub, request):
     return as_json({"type": "user", "name": request.user})
 
 
+def said(text):
+    """Return what a comment's event holds."""
+    return {"edited": False, "hidden": False, "latest": {"raw": text, "html": "", "updatedAt": DAY}}
+
+
+def told(repo, pull):
+    """Return a pull request as lists have it."""
+    return {
+        "title": pull.title, "num": pull.number, "author": {"name": pull.author},
+        "createdAt": DAY, "status": pull.status, "isPullRequest": True,
+        "repo": {"name": repo.name, "type": "dataset"},
+    }  # fmt: skip
+
+
 def listing(hub, request, repo, query):
-    found = [
-        pull for pull in reversed(repo.pulls.values())
-        if query.get("author", pull.author) == pull.author
-    ]  # fmt: skip
+    def matches(pull):
+        status = query.get("status", "all")
+        is_of = status == "all" or (pull.status == "open") == (status == "open")
+        return is_of and query.get("author", pull.author) == pull.author
+
+    found = [pull for pull in reversed(repo.pulls.values()) if matches(pull)]
     start = int(query.get("p", 0)) * hub.page
-    told = [
-        {
-            "title": pull.title, "num": pull.number, "author": {"name": pull.author},
-            "createdAt": DAY, "status": pull.status, "isPullRequest": True,
-            "repo": {"name": repo.name, "type": "dataset"},
-        }
-        for pull in found[start : start + hub.page]
-    ]  # fmt: skip
-    return as_json({"discussions": told, "count": len(found), "start": start})
+    shown = [told(repo, pull) for pull in found[start : start + hub.page]]
+    return as_json({"discussions": shown, "count": len(found), "start": start})
+
+
+def numbered(repo, number):
+    """Return a pull request by its number, or refuse."""
+    if int(number) not in repo.pulls:
+        raise Refusal(404, "Discussion not found")
+    return repo.pulls[int(number)]
+
+
+def details(hub, request, repo, query, number):
+    pull = numbered(repo, number)
+    more = {"changes": {"base": "refs/heads/main"}, "filesWithConflicts": [], "diff": ""}
+    return as_json(told(repo, pull) | more | {"events": pull.events})
+
+
+def comment(hub, request, repo, query, number):
+    if request.user is None:
+        raise Refusal(401, "Invalid username or password.")
+    text = request.json()["comment"]
+    event = numbered(repo, number).add("comment", request.user, said(text))
+    return as_json({"newMessage": event})
 
 
 def status(hub, request, repo, query, number):
-    pull = repo.pulls.get(int(number))
-    if pull is None:
-        raise Refusal(404, "Discussion not found")
+    pull = numbered(repo, number)
     pull.status = request.json()["status"]
-    event = {
-        "id": "1", "type": "status-change", "createdAt": DAY, "author": {"name": request.user},
-        "data": {"status": pull.status},
-    }  # fmt: skip
+    event = pull.add("status-change", request.user, {"status": pull.status})
     return as_json({"newStatus": event})
+
+
+def history(hub, request, repo, query, revision):
+    found, oid = [], repo.find(revision).oid
+    while oid is not None:
+        one = repo.commits[oid]
+        told = {"id": oid, "title": one.message, "message": "", "date": DAY, "authors": []}
+        found.append(told)
+        oid = one.parent
+    start = int(query.get("p", 0)) * hub.page
+    headers = {}
+    if start + hub.page < len(found):
+        rest = f"{hub.url}{request.path.partition('?')[0]}?p={int(query.get('p', 0)) + 1}"
+        headers["Link"] = f'<{rest}>; rel="next"'
+    return as_json(found[start : start + hub.page], headers)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from lotterybench.errors import BadSubmission
-from lotterybench.submissions.sandbox import ArraySpec, Budget, TensorsSpec, collect
+from lotterybench.submissions.sandbox import ArraySpec, Budget, OpaqueSpec, TensorsSpec, collect
 from lotterybench.submissions.sandbox.delivering import deliver
 from lotterybench.submissions.sandbox.output import Tail, printable
 
@@ -111,7 +111,8 @@ FINE = "{'descr': '<i8', 'fortran_order': False, 'shape': (2,)}"
         (saved(np.zeros(2)), "type float64; expected int32 or int64"),
         (saved(np.array([-1, 4])), "from -1 to 4; expected 0 to 99"),
         (saved(np.array([100])), "from 100 to 100"),
-        (saved(np.zeros(10_000, np.int64)), "80128 bytes; at most 4176"),
+        (saved(np.zeros(10_000, np.int64)), "shape 10000; expected 1..10"),
+        (npy(FINE, bytes(80_000)), "bytes; at most 4176"),
     ],
 )
 def test_bad_arrays_are_refused(tmp_path, content, said):
@@ -215,6 +216,34 @@ def test_links_are_not_followed(tmp_path):
     (folder / "p.npy").unlink()
     (folder / "more").symlink_to(outside)
     assert "more" in refused(folder, {"more/p.npy": POSITIONS})
+
+
+@pytest.mark.parametrize("size", [1, 10])
+def test_an_opaque_file_stays_where_it_is(tmp_path, size):
+    """Whatever it holds: here what would run code if it were read."""
+    content = pickle.dumps(print)[:size].ljust(size)
+    (tmp_path / "encoder.pt").write_bytes(content)
+    (tmp_path / "p.npy").write_bytes(saved(np.arange(5)))
+    found = collect(tmp_path, {"encoder.pt": OpaqueSpec(10), "p.npy": POSITIONS})
+    assert list(found) == ["p.npy"] and (tmp_path / "encoder.pt").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"x" * 11, "has 11 bytes; at most 10"), (b"", "encoder.pt is empty")]
+)
+def test_an_opaque_file_has_its_size(tmp_path, content, said):
+    (tmp_path / "encoder.pt").write_bytes(content)
+    assert said in refused(tmp_path, {"encoder.pt": OpaqueSpec(10)})
+
+
+def test_an_opaque_file_is_a_plain_one(tmp_path):
+    expected = {"encoder.pt": OpaqueSpec(10)}
+    assert "encoder.pt is missing" in refused(tmp_path, expected)
+    (tmp_path / "encoder.pt").symlink_to("/etc/hostname")
+    assert "encoder.pt is a symbolic link" in refused(tmp_path, expected)
+    (tmp_path / "encoder.pt").unlink()
+    os.mkfifo(tmp_path / "encoder.pt")
+    assert "encoder.pt is a pipe" in refused(tmp_path, expected)
 
 
 def test_pipes_do_not_hang(tmp_path):

@@ -1,6 +1,8 @@
 """The same runs on an accelerator: they end, and agree with the CPU's on what is easy."""
 
 import pytest
+from method_reruns import rerun_draft
+from sandboxed import need_sandbox
 from test_executors import deed, track_of
 from test_run import SMALL, track_json
 from toys import need
@@ -52,3 +54,14 @@ def test_a_run_beyond_its_share_of_the_card_ends_alone(tmp_path):
     )  # fmt: skip
     found = {r.configuration: r.status for r in read(tmp_path / "rough/full.jsonl")}
     assert found == {"greedy": "oom", "modest": "ok", "also-modest": "ok"}
+
+
+@pytest.mark.gpu
+def test_a_submitted_method_is_rerun_on_one_bound_gpu(tmp_path):
+    """As on the processor (test_rerun_methods), but that the sandbox shows one card."""
+    need_cuda()
+    need_sandbox()
+    for line in [line for file in rerun_draft(tmp_path, "cuda:0") for line in read(file)]:
+        assert (line.status, line.reason) == ("ok", None), line.reason
+        assert line.isolation == "rerun-sandboxed" and line.metrics["knn"] > 50
+        assert line.cost.device.startswith("cuda: ")

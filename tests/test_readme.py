@@ -15,6 +15,7 @@ FENCE = re.compile(
 )
 PAGES = [
     "README.md", "docs/how-to.md", "docs/running.md", "docs/submitting.md", "docs/tickets.md",
+    "docs/refereeing.md",
 ]  # fmt: skip
 
 

@@ -425,9 +425,8 @@ def test_data_that_a_package_carries_is_shown_empty(sandbox, tmp_path, monkeypat
         "try:\n    open(place + '/_data/x', 'w')\n"
         "except OSError as error:\n    print(error.strerror)\n"
     )
-    monkeypatch.setattr(
-        box, "hidden", lambda mounts: places.hidden(mounts, secret.parent.resolve())
-    )
+    folders = [secret.parent.resolve()]
+    monkeypatch.setattr(box, "hidden", lambda mounts: places.hidden(mounts, folders))
     ended = run(
         [sys.executable, "-c", code], reads={"package": tmp_path / "package"},
         writes=tmp_path / "out", budget=SMALL,
@@ -436,5 +435,17 @@ def test_data_that_a_package_carries_is_shown_empty(sandbox, tmp_path, monkeypat
     assert ended.log == "['_data', 'code.py'] []\nRead-only file system\n"
 
 
-def test_a_checkout_has_nothing_to_hide():
-    assert places.hidden(places.system()) == []
+def test_the_digits_that_scikit_learn_carries_are_shown_empty(sandbox, tmp_path):
+    """A base's test images lie in a package that every submission may import."""
+    code = (
+        "import importlib.util, os\n"
+        "place = importlib.util.find_spec('sklearn').submodule_search_locations[0]\n"
+        "print(os.listdir(place + '/datasets/data'))\n"
+    )
+    for isolation, shown in (("sandboxed", False), ("none", True)):
+        ended = run(
+            [sys.executable, "-c", code], reads={}, writes=tmp_path / isolation, budget=SMALL,
+            isolation=isolation,
+        )  # fmt: skip
+        assert ended.status == "ok" and ("digits" in ended.log) == shown, ended
+    assert len(places.hidden(places.system())) == 1  # a checkout carries nothing else

@@ -12,6 +12,7 @@ from lotterybench.cli.hub import publish, released_problems
 from lotterybench.cli.materialise import materialise
 from lotterybench.cli.options import Json, Out
 from lotterybench.cli.output import draw, emit, exact_row, fidelity_row, notes, order_row
+from lotterybench.cli.rerun import rerun
 from lotterybench.cli.run import run
 from lotterybench.cli.signals import signals
 from lotterybench.cli.study import tell
@@ -152,6 +153,7 @@ def check(
 
 app.command()(publish)
 app.command()(run)
+app.command()(rerun)
 app.command()(signals)
 
 

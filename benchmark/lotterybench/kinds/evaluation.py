@@ -61,6 +61,26 @@ def evaluate(run: Run, trained: Trained, device: str, conduct: Conduct) -> Evalu
     return Evaluated({**found, WITHIN: _within(run, base, watch.packed())})
 
 
+def evaluate_features(run: Run, bank: torch.Tensor, queries: torch.Tensor) -> dict[str, float]:
+    """Return what `evaluate` does of a frozen encoder, from features that are there already.
+
+    `bank` and `queries` are float32 (n, d) of the training and test splits, in the order of the
+    keyring and on the device that they are probed on.
+    """
+    import torch
+
+    from lotterybench.methods.base.outranked import Outranked
+
+    base, _ = find_base(run.track.base)
+    keyring = load_keyring(base.id)
+    train, test = (
+        torch.from_numpy(keyring.labels[split].astype(np.int64)).to(bank.device) for split in SPLITS
+    )
+    watch = Outranked() if run.subset is not None and run.subset.classes is not None else None
+    found = _probed(run, base, bank, train, queries, test, watch)
+    return found if watch is None else {**found, WITHIN: _within(run, base, watch.packed())}
+
+
 def _classified(
     run: Run, base: Base, trained: Trained, device: str, watch: Outranked | None
 ) -> dict[str, float]:

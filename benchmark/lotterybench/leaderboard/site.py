@@ -11,19 +11,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lotterybench.errors import BadRecord, BadRequest
 from lotterybench.fidelities import PUBLISHED, Board, Score
+from lotterybench.leaderboard.candidates import candidate_rows
 from lotterybench.leaderboard.charts import counted, number, seed_mean, setting, share, span, spread
 from lotterybench.leaderboard.files import comparison_csv, score_csv, subset_csv
 from lotterybench.leaderboard.others import published_view
+from lotterybench.leaderboard.submitted import submitted_json, submitted_view
 from lotterybench.leaderboard.view import Shelf, board_view, index_view, subset_page, subset_view
 from lotterybench.paths import assets, templates
 from lotterybench.published import Comparison, Study
 from lotterybench.records import Base, Record, Subset, canonical_json
 from lotterybench.storage import write_whole
 from lotterybench.submissions.records import Submission
+from lotterybench.submissions.referee.records import Act, Rerun, Round
+from lotterybench.submissions.referee.standing import Standing
 
 LISTING = "files.json"
 SCHEMAS: dict[str, type[Record]] = {
-    **PUBLISHED, "comparison": Comparison, "submission": Submission,
+    **PUBLISHED, "comparison": Comparison, "submission": Submission, "rerun": Rerun,
+    "round": Round, "act": Act,
 }  # fmt: skip
 ASSETS = ("board.js", "mark.svg", "style.css")
 
@@ -35,16 +40,21 @@ def render(
     out: Path,
     *,
     published: Study | None = None,
+    submitted: Sequence[Rerun] | None = None,
+    candidates: Mapping[str, Sequence[Standing]] | None = None,
 ) -> list[Path]:
     """Write the site folder and remove what an earlier rendering wrote and this one does not.
 
     `subsets` maps `base/name@version` to its manifest, `bases` an id to its base; `published` are
-    comparisons of what others published, on a page of their own if there are any. Only files
-    listed in `out/files.json` are ever removed. Returns the paths written, sorted. Raises
-    `BadRequest` if two boards share a name, `UnknownName` if a board's subset or base is not
-    given, `BadRecord` if `files.json` is damaged.
+    comparisons of what others published, `submitted` the records of submissions, each on a page of
+    their own if given, `candidates` submitted methods by the name of the track that they are shown
+    on. Only files listed in `out/files.json` are ever removed. Returns the paths written, sorted.
+    Raises `BadRequest` if two boards share a name, `UnknownName` if a board's subset or base is
+    not given, `BadRecord` if `files.json` is damaged.
     """
-    content = pages(boards, subsets, bases, published=published)
+    content = pages(
+        boards, subsets, bases, published=published, submitted=submitted, candidates=candidates
+    )
     before = _listed(out)
     # The list comes first, with old and new names: a rendering that is interrupted leaves no
     # file behind that the next one does not know of.
@@ -63,6 +73,8 @@ def pages(
     bases: Mapping[str, Base],
     *,
     published: Study | None = None,
+    submitted: Sequence[Rerun] | None = None,
+    candidates: Mapping[str, Sequence[Standing]] | None = None,
 ) -> dict[str, bytes]:
     """Return every file of the site as relative path to content, in the order of the paths.
 
@@ -76,7 +88,7 @@ def pages(
             raise BadRequest(f"two boards are named {one.track.name!r}; give one of them")
     shelf = Shelf(boards, subsets, bases)
     kinds = {subset.ref: subset.kind for subset in shelf.subsets}
-    draw = partial(_drawing(), others=published is not None)
+    draw = partial(_drawing(), others=published is not None, submitted=submitted is not None)
     found: dict[str, bytes] = {
         "index.html": draw("index", "", **index_view(shelf)),
         "leaderboard.json": canonical_json(
@@ -85,7 +97,10 @@ def pages(
     }
     for board in boards:
         name = board.track.name
-        found[f"boards/{name}.html"] = draw("board", "../", **board_view(shelf, board))
+        beside = candidate_rows((candidates or {}).get(name, ()))
+        found[f"boards/{name}.html"] = draw(
+            "board", "../", **board_view(shelf, board), candidates=beside
+        )
         found[f"boards/{name}.csv"] = subset_csv(board, kinds)
         found[f"scores/{name}.csv"] = score_csv(board)
     for subset in shelf.subsets:
@@ -94,6 +109,10 @@ def pages(
         found["published.html"] = draw("published", "", **published_view(published))
         found["published.csv"] = comparison_csv(published)
         found["published.json"] = canonical_json({"schema_version": 1, **published.fields()})
+    if submitted is not None:
+        said = submitted_view(submitted, boards, {*found})
+        found["submissions.html"] = draw("submissions", "", **said)
+        found["submissions.json"] = submitted_json(submitted)
     for name, record in SCHEMAS.items():
         found[f"schema/{name}.json"] = _json(record.model_json_schema())
     for name in ASSETS:

@@ -130,5 +130,11 @@ def _others(results: Path, track: Track, own: Iterable[str], null: Iterable[Subs
             subset = load_subset_manifest(ref, place)[0] if lines[0].subset else None
             if results_file(results, subset) != file:
                 raise BadResults(f"{file} holds results of {ref if subset else 'full data'}")
-            found.append(ref)
+            if subset is None or not _taken_back(subset, lines[0]):
+                found.append(ref)
     return found
+
+
+def _taken_back(subset: Subset, line: Result) -> bool:
+    """Say whether a submission was withdrawn: its lines stay, and it leaves the board."""
+    return subset.withdrawn is not None and line.origin.startswith("submission:")

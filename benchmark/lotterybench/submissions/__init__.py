@@ -5,7 +5,9 @@ records.py     `submission.toml`, and reading.py one that a stranger wrote; word
 files.py       which files of a folder are taken, and their digest
 entry.py       what is told of code without running it
 manifest.py    what is checked of a subset
-trial.py       code run on digits, with trial_data.py, by player.py inside the sandbox
+playing.py     player.py started inside the sandbox: submitted code, inputs in, arrays out
+method.py      a method in its boxes: one trains, others show images to the encoder
+trial.py       code run on digits, with trial_data.py
 checking.py    all of it, every problem listed
 drafts.py      folders to begin with
 sending.py     a pull request, with pull_requests.py and summary.py

@@ -12,6 +12,7 @@ from lotterybench.submissions.entry import code_problems
 from lotterybench.submissions.files import Folder, read_folder
 from lotterybench.submissions.reading import read_record
 from lotterybench.submissions.records import RECORD, Submission
+from lotterybench.submissions.sandbox.outcome import Isolation
 from lotterybench.submissions.words import shown
 from lotterybench.tracks import study, track
 from lotterybench.trials import Track
@@ -56,7 +57,14 @@ def check_submission(folder: Path, *, run: bool = True) -> Checked:
     The files are read once: what is checked is what would be sent. Raises `BadRequest` if there
     is no such folder.
     """
-    found = read_folder(folder)
+    return check_files(read_folder(folder), run=run)
+
+
+def check_files(found: Folder, *, run: bool = True, isolation: Isolation | None = None) -> Checked:
+    """Return every problem of a submission's files, as `check_submission` does.
+
+    With an `isolation` the code runs so and not otherwise; raises `BadRequest` where it cannot.
+    """
     text = found.files.get(RECORD)
     if text is None:
         there = [f"there is no {RECORD}; `lotterybench submit new` writes one"]
@@ -76,7 +84,7 @@ def check_submission(folder: Path, *, run: bool = True) -> Checked:
         return Checked(record, found, problems, [why])
     from lotterybench.submissions.trial import try_code
 
-    trial = try_code(record, found.files)
+    trial = try_code(record, found.files, isolation)
     told = {
         "isolation": trial.isolation, "seconds": trial.seconds, "memory_bytes": trial.memory_bytes,
     }  # fmt: skip

@@ -75,6 +75,35 @@ def read_folder(folder: Path) -> Folder:
     return Folder(dict(sorted(files.items())), problems)
 
 
+def listed_problems(sizes: Mapping[str, int]) -> list[str]:
+    """Return what is wrong with files that are listed only: path inside the folder to bytes.
+
+    What it has nothing against may be read; `read_folder` then looks at what is in them.
+    """
+    problems: list[str] = []
+    folded: dict[str, str] = {}
+    for path, size in sorted(sizes.items())[: 2 * MOST_FILES]:
+        parts = path.split("/")
+        fault = next((fault for part in parts if (fault := _name_fault(part))), None)
+        most = LARGEST.get(_suffix(path), LARGEST_TEXT)
+        twin = folded.setdefault(path.casefold(), path)
+        if fault is None and len(parts) > DEEPEST:
+            fault = f"lies in {len(parts) - 1} folders; {DEEPEST - 1} are allowed"
+        if fault is None and _suffix(path) not in SUFFIXES and path not in BARE:
+            fault = _kind_fault()
+        if fault is None and twin != path:
+            fault = f"differs from {twin} in upper and lower case alone"
+        if fault is None and size > most:
+            fault = f"has more than {most // 2**10} KiB"
+        if fault is not None:
+            problems.append(f"{_named(path)} {fault}")
+    if len(sizes) > MOST_FILES:
+        problems.append(f"there are {len(sizes)} files; {MOST_FILES} are allowed")
+    if sum(sizes.values()) > LARGEST_ALL:
+        problems.append(f"the files have more than {LARGEST_ALL // 2**20} MiB together")
+    return problems
+
+
 def digest_of(files: Mapping[str, bytes]) -> str:
     """Return the sha256 over files in the order of their paths: path, zero byte, length, bytes."""
     digest = hashlib.sha256()
@@ -121,8 +150,12 @@ def _fault(path: str, entry: os.DirEntry[str]) -> str | None:
     if not entry.is_file(follow_symlinks=False):
         return "is neither a file nor a folder"
     if _suffix(path) not in SUFFIXES and path not in BARE:
-        return f"is none of the files that are taken: {' '.join(SUFFIXES)}, {', '.join(BARE)}"
+        return _kind_fault()
     return None
+
+
+def _kind_fault() -> str:
+    return f"is none of the files that are taken: {' '.join(SUFFIXES)}, {', '.join(BARE)}"
 
 
 def _name_fault(name: str) -> str | None:

@@ -13,6 +13,7 @@ TOLD = 50  # faults that are listed
 # What a field looks like, where the pattern alone would say little.
 FORMS = {
     "name": "it is lower-case letters and digits, with single dots or hyphens between them",
+    "supersedes": "it is the name of an earlier submission",
     "base": "it is the id of a base, as digits",
     "track": "it is the name of a track, as digits-selfsup",
     "entry": "it is file.py:function of a selector or a method, manifest.json of a subset",

@@ -146,7 +146,8 @@ class Submission(Written):
     `entry` is `file.py:function` of a selector or a method, and the path of the manifest of a
     subset. `base` is what it is meant for, `track` where it is to be scored (default: every track
     of the base). `settings` are keyword arguments of the function. `reads` names the signals that
-    a selector is given, `labels` says whether the code is given the training labels.
+    a selector is given, `labels` says whether the code is given the training labels. `supersedes`
+    names an earlier submission of the same authors, whose place it takes once it is verified.
     """
 
     schema_version: Literal[1]
@@ -165,6 +166,7 @@ class Submission(Written):
     labels: bool = False
     selected_with: Shown = Shown()
     claims: list[Claim] = Field(default=[], max_length=50)
+    supersedes: Slug | None = None
 
     @property
     def file(self) -> str:
@@ -228,6 +230,12 @@ class Submission(Written):
         if len(set(reads)) < len(reads):
             faults.append("a signal is named twice")
         return _sound(reads, faults)
+
+    @field_validator("supersedes")
+    @classmethod
+    def _other(cls, old: str | None, info: ValidationInfo) -> str | None:
+        own = old is not None and old == info.data.get("name")
+        return _sound(old, ["it is its own name; a new version takes a new one"] if own else [])
 
     @field_validator("reads", "labels", "settings", "selected_with")
     @classmethod

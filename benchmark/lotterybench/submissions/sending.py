@@ -103,11 +103,14 @@ def _sound(checked: Checked) -> Submission:
 def _ended(
     hub: PullRequests, mine: list[PullRequest], files: Mapping[str, bytes], folder: str
 ) -> PullRequest | None:
-    """Return the merged pull request of these very files; raise `BadRequest` for a name in use."""
+    """Return the pull request whose very files are on main; raise `BadRequest` for a name in use.
+
+    The referee commits files itself and closes the pull request; others may merge it.
+    """
     there = hub.files("main", folder)
     merged = next((one for one in mine if one.status == "merged"), None)
-    if merged is not None and there and changed_files(there, files) == ({}, []):
-        return merged
+    if mine and there and changed_files(there, files) == ({}, []):
+        return merged or mine[-1]
     name = folder.partition("/")[2]
     other = f"give this one another name, as {name}-2"
     if merged is not None:
@@ -116,7 +119,8 @@ def _ended(
             f"any more; {other}"
         )
     if there:
-        raise BadRequest(f"{hub.name} has a submission {name} of somebody else; {other}")
+        whose = "with other files, and it does not change any more" if mine else "of somebody else"
+        raise BadRequest(f"{hub.name} has a submission {name} {whose}; {other}")
     if mine:
         raise BadRequest(
             f"pull request {mine[-1].number} of {hub.name} was closed; reopen it there and repeat "

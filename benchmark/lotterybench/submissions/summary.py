@@ -27,6 +27,7 @@ def description_of(record: Submission, digest: str) -> str:
         ("seconds", f"{asked.seconds} at most" if asked.seconds else ""),
         ("reads", ", ".join([*record.reads, *(["training labels"] if record.labels else [])])),
         ("paper", record.paper or ""),
+        ("supersedes", record.supersedes or ""),
         ("digest", digest),
     ]
     lines = [f"* {key}: {escaped(value)}" for key, value in rows if value]

@@ -1,10 +1,10 @@
 """Running submitted code on digits: what it returns, whether it repeats, what it takes."""
 
 import json
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lotterybench.errors import BadRequest, BadSubmission
-from lotterybench.paths import PACKAGE
-from lotterybench.submissions import trial_data
-from lotterybench.submissions.player import ALONE
+from lotterybench.submissions import playing, trial_data
+from lotterybench.submissions.method import ENCODER, Boxes, Failed, Features, by_itself
+from lotterybench.submissions.playing import lay_out, why
 from lotterybench.submissions.records import Submission
-from lotterybench.submissions.sandbox import ArraySpec, Budget, Outcome, collect, run
+from lotterybench.submissions.sandbox import ArraySpec, Budget, Outcome, collect
 from lotterybench.submissions.sandbox.outcome import Isolation
-from lotterybench.submissions.words import shown
 
 SEED = 20_260_101  # of the trial; the referee draws its own
-START = 120  # seconds to import what the code imports, on a machine that does other things, too
 LONGEST = 300  # seconds that a call on digits may take, whatever is asked for
 MEMORY = 4 * 2**30
 DISK = 2**28
-IMAGES, OTHERS, EPOCHS = 300, 100, 2  # of a method's trial
-WIDEST = 2**16  # features of an image
+IMAGES, OTHERS, ALONE, EPOCHS = 300, 100, 8, 2  # of a method's trial
 INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
-CLOSE = 1e-3  # relative: sums of floats depend on the size of a batch
-# Inputs lie in $INPUTS under the names that `run` is given; the package beside them, as a package.
-PROGRAM = (
-    "import os, sys; from pathlib import Path; sys.path.insert(0, os.environ['INPUTS']); "
-    "from lotterybench.submissions.player import main; "
-    "sys.exit(main(Path(os.environ['INPUTS'], 'trial'), Path(os.environ['OUTPUTS'])))"
-)
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 Call = dict[str, Any]
 
 
@@ -44,32 +33,30 @@ class Trial:
     """What a trial found; `seconds` and `memory_bytes` are the most that a process took."""
 
     isolation: Isolation = "sandboxed"
+    falls_back: bool = True
     seconds: float = 0.0
     memory_bytes: int = 0
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
-def try_code(record: Submission, files: Mapping[str, bytes]) -> Trial:
+def try_code(
+    record: Submission, files: Mapping[str, bytes], isolation: Isolation | None = None
+) -> Trial:
     """Run a selector or a method on digits, twice with one seed in processes of their own.
 
-    Where no sandbox can be had it runs as an ordinary process, and a warning says so: that is for
-    code of one's own.
+    Without an isolation, code runs as an ordinary process where no sandbox can be had, and a
+    warning says so: that is for code of one's own. With one it is run so, or `BadRequest` raised.
     """
-    trial = Trial()
+    trial = Trial(isolation or "sandboxed", falls_back=isolation is None)
     with tempfile.TemporaryDirectory(prefix="lotterybench-trial-") as place:
         folder = Path(place)
-        _lay_out(files, folder / "trial" / "code")
-        play = _try_selector if record.kind == "selector" else _try_method
-        play(record, folder, trial)
+        if record.kind == "selector":
+            lay_out(files, folder / "trial" / "code")
+            _try_selector(record, folder, trial)
+        else:
+            _try_method(record, files, folder, trial)
     return trial
-
-
-def _lay_out(files: Mapping[str, bytes], folder: Path) -> None:
-    for path, content in files.items():
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
 
 
 def _try_selector(record: Submission, folder: Path, trial: Trial) -> None:
@@ -117,31 +104,31 @@ def _size(record: Submission, rows: int, classes: int) -> tuple[int, int]:
     return max(1, round((record.budget.fraction or 0) * rows)), rows
 
 
-def _try_method(record: Submission, folder: Path, trial: Trial) -> None:
+def _try_method(record: Submission, files: Mapping[str, bytes], folder: Path, trial: Trial) -> None:
     images, labels = trial_data.training_split()
-    inputs: dict[str, NDArray[Any]] = {
-        "images": images[:IMAGES], "others": trial_data.test_images()[:OTHERS],
-    }  # fmt: skip
-    if record.labels:
-        inputs["labels"] = labels[:IMAGES]
-    task = {"threads": 1, "budget": {"epochs": EPOCHS, "seconds": record.budget.seconds}}
-    floats = ("float16", "float32", "float64")
-    spec = {
-        "features": ArraySpec(floats, (OTHERS, (1, WIDEST))),
-        "alone": ArraySpec(floats, (ALONE, (1, WIDEST))),
-    }
-    calls = [{"seed": SEED}]
-    first = _play(record, folder, trial, inputs, task, calls, spec)
-    again = first and _play(record, folder, trial, {}, task, calls, spec)
-    if not first or not again:
+    others = trial_data.test_images()[:OTHERS]
+    disk = ENCODER + DISK
+    boxes = Boxes(
+        record, files, folder, partial(_run, trial=trial),
+        _budget(record, 1, disk_bytes=disk, file_bytes=disk), EPOCHS,
+    )  # fmt: skip
+    found: list[list[Features]] = []
+    try:
+        for number in range(2):
+            encoder = boxes.train(f"train-{number}", images[:IMAGES], labels[:IMAGES], SEED)
+            found.append(boxes.encode(f"encode-{number}", encoder, [others, others[:ALONE]]))
+    except Failed as error:
+        which, ended = boxes.ended[-1]
+        whose = record.entry if which.startswith("train") else f"the encoder of {record.entry}"
+        told = why(ended) if ended.status != "ok" else error.reason
+        trial.problems.append(f"{whose} failed on digits: {told}")
         return
-    made, alone = first[0]["features"], first[0]["alone"]
-    if made.tobytes() != again[0]["features"].tobytes():
+    (made, alone), (again, _) = found
+    if made.tobytes() != again.tobytes():
         trial.problems.append(
             f"{record.entry} does not repeat: one seed gave two encoders; draw from seed alone"
         )
-    apart = np.abs(made[:ALONE] - alone).max() if made.shape[1] == alone.shape[1] else np.inf
-    if apart > CLOSE * max(float(np.abs(made).max()), 1e-6):
+    if not by_itself(made[:ALONE], alone):
         trial.problems.append(
             f"{record.entry}: the features of an image depend on the images beside it; an encoder "
             "in evaluation mode maps each by itself"
@@ -172,16 +159,9 @@ def _play(
     }  # fmt: skip
     (there / "task.json").write_text(json.dumps(about))
     out = folder / f"out-{len(calls)}-{len(list(folder.iterdir()))}"
-    asked = min(record.budget.seconds or LONGEST, LONGEST)
-    budget = Budget(
-        wall_seconds=asked * len(calls) + START, memory_bytes=MEMORY, disk_bytes=DISK,
-        file_bytes=DISK,
-    )  # fmt: skip
-    ended = _run(there, out, budget, trial)
-    trial.seconds = max(trial.seconds, ended.wall_seconds)
-    trial.memory_bytes = max(trial.memory_bytes, ended.memory_bytes)
+    ended = _run(there, out, _budget(record, len(calls), disk_bytes=DISK, file_bytes=DISK), trial)
     if ended.status != "ok":
-        trial.problems.append(f"{record.entry} failed on digits: {_why(ended)}")
+        trial.problems.append(f"{record.entry} failed on digits: {why(ended)}")
         return []
     expected = {
         f"{name}-{number}.npy": one for number in range(len(calls)) for name, one in spec.items()
@@ -197,27 +177,28 @@ def _play(
     ]
 
 
-def _run(inputs: Path, out: Path, budget: Budget, trial: Trial) -> Outcome:
-    command = [sys.executable, "-P", "-c", PROGRAM]
-    reads = {"trial": inputs, "lotterybench": PACKAGE}
-    threads = dict.fromkeys(THREADS, "1")
+def _budget(record: Submission, calls: int, **limits: int) -> Budget:
+    """Return what a box of the trial may use, with the time for so many calls."""
+    asked = min(record.budget.seconds or LONGEST, LONGEST)
+    return Budget(wall_seconds=asked * calls + playing.START, memory_bytes=MEMORY, **limits)
+
+
+def _run(given: Path, out: Path, budget: Budget, trial: Trial) -> Outcome:
+    ended = _played(given, out, budget, trial)
+    trial.seconds = max(trial.seconds, ended.wall_seconds)
+    trial.memory_bytes = max(trial.memory_bytes, ended.memory_bytes)
+    return ended
+
+
+def _played(given: Path, out: Path, budget: Budget, trial: Trial) -> Outcome:
     if trial.isolation == "sandboxed":
         try:
-            return run(command, reads=reads, writes=out, budget=budget, environment=threads)
+            return playing.play(given, out, budget, "sandboxed")
         except BadRequest as error:
+            if not trial.falls_back:
+                raise
             trial.isolation = "none"
             trial.warnings.append(
                 f"the code ran without a sandbox ({error}): check only your own code like this"
             )
-    return run(
-        command, reads=reads, writes=out, budget=budget, environment=threads, isolation="none"
-    )
-
-
-def _why(ended: Outcome) -> str:
-    """Return why a run failed: the last line that it printed, if it ended by itself."""
-    lines = ended.log.split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "")
-    if ended.exit_code == 1 and last:
-        return shown(last, 240).strip("'\"")
-    return f"{ended.status}: {ended.reason}"
+    return playing.play(given, out, budget, "none")

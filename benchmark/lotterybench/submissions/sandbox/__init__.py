@@ -2,6 +2,7 @@
 
 from lotterybench.submissions.sandbox.budget import Budget as Budget
 from lotterybench.submissions.sandbox.collecting import ArraySpec as ArraySpec
+from lotterybench.submissions.sandbox.collecting import OpaqueSpec as OpaqueSpec
 from lotterybench.submissions.sandbox.collecting import TensorsSpec as TensorsSpec
 from lotterybench.submissions.sandbox.collecting import collect as collect
 from lotterybench.submissions.sandbox.outcome import Outcome as Outcome

@@ -2,7 +2,8 @@
 
 A folder must hold exactly the files that are expected: `.npy` and `.safetensors`, no pickle, no
 links. Type and shape are taken from the header, compared with what is expected and with the size
-of the file, and only then is memory allocated.
+of the file, and only then is memory allocated. An opaque file, which one sandbox leaves for the
+next, is not read at all.
 """
 
 import json
@@ -56,6 +57,15 @@ class TensorsSpec(NamedTuple):
     tensors: Mapping[str, ArraySpec]
 
 
+class OpaqueSpec(NamedTuple):
+    """A file for another sandbox alone: a plain one, not empty, of at most so many bytes."""
+
+    most_bytes: int
+
+
+Spec = ArraySpec | TensorsSpec | OpaqueSpec
+
+
 class Head(NamedTuple):
     """What a file says of an array: its type, its shape, and where its bytes lie."""
 
@@ -64,11 +74,10 @@ class Head(NamedTuple):
     start: int
 
 
-def collect(
-    folder: Path, expected: Mapping[str, ArraySpec | TensorsSpec]
-) -> dict[str, Array | dict[str, Array]]:
+def collect(folder: Path, expected: Mapping[str, Spec]) -> dict[str, Array | dict[str, Array]]:
     """Read the expected files, by path in `folder`: arrays, and dicts of arrays of safetensors.
 
+    Opaque files are held to their size and stay where they are: they are not in what is returned.
     Raises `BadSubmission`, in one line, for anything that is missing, too much, no plain file or
     not as expected.
     """
@@ -80,7 +89,13 @@ def collect(
             most = _most(spec)
             with opened(handle, tuple(name.split("/")), name) as (file, size):
                 if size > most:
+                    if isinstance(spec, ArraySpec):
+                        _head(file.read(HEADER), spec, name)  # a wrong shape tells more than a size
                     raise BadSubmission(f"{name} has {size} bytes; at most {most} are expected")
+                if isinstance(spec, OpaqueSpec):
+                    if size == 0:
+                        raise BadSubmission(f"{name} is empty")
+                    continue
                 content = file.read(size)
             if isinstance(spec, TensorsSpec):
                 found[name] = _tensors(content, spec, name)
@@ -111,8 +126,10 @@ def _refuse_others(folder: int, above: tuple[str, ...], expected: Mapping[str, o
                 os.close(inner)
 
 
-def _most(spec: ArraySpec | TensorsSpec) -> int:
+def _most(spec: Spec) -> int:
     """Return the bytes that a file of what is expected has at most."""
+    if isinstance(spec, OpaqueSpec):
+        return spec.most_bytes
     if isinstance(spec, TensorsSpec):
         return HEADER + sum(map(_most, spec.tensors.values()))
     items = math.prod(axis if isinstance(axis, int) else axis[1] for axis in spec.shape)
@@ -121,6 +138,15 @@ def _most(spec: ArraySpec | TensorsSpec) -> int:
 
 def _array(content: bytes, spec: ArraySpec, name: str) -> Array:
     """Return the array of a `.npy` file's bytes."""
+    head, fortran = _head(content, spec, name)
+    _fits(head, len(content) - head.start, name)
+    flat = np.frombuffer(content, head.dtype, offset=head.start)
+    array = flat.reshape(head.shape[::-1]).T if fortran else flat.reshape(head.shape)
+    return _bounded(array, spec, name)
+
+
+def _head(content: bytes, spec: ArraySpec, name: str) -> tuple[Head, bool]:
+    """Return what a `.npy` file's first bytes say, and whether columns come first."""
     told = NPY.match(content)
     if told is None:
         raise BadSubmission(f"{name} is no .npy file as numpy.save writes it; save it so")
@@ -133,10 +159,7 @@ def _array(content: bytes, spec: ArraySpec, name: str) -> Array:
     shape = tuple(int(each) for each in told["shape"].replace(b" ", b"").split(b",") if each)
     head = Head(np.dtype(kind), shape, told.end())
     _compare(head, spec, name)
-    _fits(head, len(content) - head.start, name)
-    flat = np.frombuffer(content, head.dtype, offset=head.start)
-    array = flat.reshape(shape[::-1]).T if told["fortran"] == b"True" else flat.reshape(shape)
-    return _bounded(array, spec, name)
+    return head, told["fortran"] == b"True"
 
 
 def _tensors(content: bytes, spec: TensorsSpec, name: str) -> dict[str, Array]:

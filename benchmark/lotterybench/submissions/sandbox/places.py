@@ -1,5 +1,6 @@
 """What a sandbox shows: the read-only root, by allow-list, and where inputs and outputs lie."""
 
+import importlib.util
 import os
 import re
 import sys
@@ -73,19 +74,26 @@ def check(reads: Mapping[str, Path]) -> None:
             raise BadRequest(f"the input {name} does not exist; give an existing file or folder")
 
 
-def hidden(mounts: Iterable[Mount], data: Path = PACKAGE / "_data") -> list[Path]:
-    """Return what is shown empty: the data that an installed lotterybench carries.
-
-    Its keyrings hold the labels of test images.
-    """
-    if not data.is_dir():
-        return []
-    sources = ((mount, mount.source.resolve()) for mount in mounts)
+def hidden(mounts: Iterable[Mount], folders: Iterable[Path] | None = None) -> list[Path]:
+    """Return what is shown empty: the data that packages carry, where a mount holds them."""
+    sources = [(mount, mount.source.resolve()) for mount in mounts]
     return [
-        mount.place / data.relative_to(source)
+        mount.place / folder.relative_to(source)
+        for folder in (carried() if folders is None else folders)
         for mount, source in sources
-        if data.is_relative_to(source)
+        if folder.is_relative_to(source)
     ]
+
+
+def carried() -> list[Path]:
+    """Return folders of data that hold test images or labels.
+
+    An installed lotterybench carries keyrings, scikit-learn the digits.
+    """
+    learn = importlib.util.find_spec("sklearn")
+    places = learn.submodule_search_locations if learn else None
+    folders = [PACKAGE / "_data", *(Path(place, "datasets", "data") for place in places or [])]
+    return [folder.resolve() for folder in folders if folder.is_dir()]
 
 
 def _open_to_all(path: Path) -> bool:
