@@ -157,6 +157,7 @@ def test_check_lists_every_problem(call, tmp_path):
     assert "nowhere: there is no such file or folder" in problems
 
 
+@pytest.mark.slow
 def test_check_takes_a_whole_folder_with_a_site_in_it(call, tmp_path):
     call("build", "digits", "uniform", "--count", 30, "--name", "one")
     call("site", "build", "--out", "subsets/site")

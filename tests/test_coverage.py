@@ -114,6 +114,7 @@ def test_k_center_is_the_plain_loop():
     assert pick("k-center").tolist() == farthest(away, start, SIZE)
 
 
+@pytest.mark.slow
 def test_k_center_covers_with_its_start():
     """anomalib and DeepCore's ports measure from a start that the set lacks."""
     chosen = pick("k-center")

@@ -77,7 +77,7 @@ def test_every_one_has_its_row_on_the_board(after):
     board = json.loads((site / "leaderboard.json").read_text())
     rows = {
         one["subset"]: one["fidelity"]
-        for track in board
+        for track in board["boards"]
         for one in track["subsets"]
         if track["track"]["name"] == "digits-supervised"
     }

@@ -47,6 +47,7 @@ def test_light(found, what):
     assert found[what] == "[]"
 
 
+@pytest.mark.slow
 def test_the_test_can_fail():
     assert loaded_after("pass", "import timm") == ["[]", "['torch', 'timm', 'torchvision']"]
 

@@ -636,6 +636,7 @@ def test_the_command(place, unchecked):
     assert {act.who for act in acts(place)} == {"ada"}
 
 
+@pytest.mark.slow
 def test_the_command_warns_and_refuses(place, unchecked):
     folder = selector(place.folder.parent, ["raise KeyError"])
     tiny = str(place.folder.parent / "tiny.json")

@@ -105,6 +105,7 @@ def killed(function, patched, last):
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     ["took", "checked", "selected", "selected again", "scored", "verified"],
@@ -172,6 +173,7 @@ def test_half_lines_are_set_aside(place, undisturbed):
     assert acts(workplace)[-1].act == "verified"  # every line of the trail can be read again
 
 
+@pytest.mark.slow
 def test_nothing_of_a_killed_referee_stays(place):
     """Kill a referee while its box is at work: the box dies, too, and is started again later."""
     folder = draft(
