@@ -25,6 +25,8 @@ from lotterybench.methods.base.data import Resident
 from lotterybench.methods.base.loop import make_optimizer
 from lotterybench.methods.base.shape import Schedule
 
+pytestmark = pytest.mark.slow
+
 SMALL = [name for name, facts in ARCHITECTURES.items() if facts.smallest == 8]
 NAMED = [name for name in ARCHITECTURES if name not in SMALL]
 WIDENED = [name for name, facts in ARCHITECTURES.items() if facts.widens]

@@ -21,6 +21,7 @@ from lotterybench.shards.index import Config, Shard
 
 FILE = "croissant.json"
 pytestmark = [
+    pytest.mark.slow,
     # rdflib, which the library parses JSON-LD with, calls a part of itself by its older name
     pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated"),
     # the library leaves closing extracted files to the collector

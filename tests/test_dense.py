@@ -54,7 +54,7 @@ PURPLE[:, 1] = torch.arange(50, dtype=torch.uint8).view(-1, 1, 1)
 ROWS = torch.arange(50)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 
 def made(images=GREY, labels=ROWS, rows=ROWS, *, count=40, seed=0, **settings):

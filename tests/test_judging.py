@@ -13,6 +13,8 @@ from lotterybench.results import results_file
 from lotterybench.score import board
 from lotterybench.trials import Cheaper
 
+pytestmark = pytest.mark.slow
+
 RANDOM = [f"digits/uniform-10pct-draw{draw:02d}@0" for draw in range(20)]
 CHOSEN = ["digits/facility-location-10pct@0", "digits/herding-10pct@0"]  # of even classes
 CONTROL = Cheaper(arm="control", amount=1 / 3)

@@ -29,6 +29,8 @@ from lotterybench.shards.nesting import families, increments
 from lotterybench.shards.release import only_listed, release_of
 from lotterybench.validity import describe_positions
 
+pytestmark = pytest.mark.slow
+
 REFS = [
     "digits/uniform-10pct@1", "digits/uniform-25pct@1", "digits/every-2nd-class@1",
     "digits/class-balanced-10pct@1", "digits/class-balanced-25pct@1",

@@ -15,7 +15,7 @@ NAMES = ["uniform-10pct", "uniform-25pct", "every-2nd-class"]
 NESTED = "uniform-25pct"
 WORKERS = [0, 2]
 # Readers leave files open in workers that end; webdataset asks for an epoch's length of streams.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

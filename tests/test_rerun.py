@@ -255,7 +255,10 @@ ENDS = {
     "crash": (["raise KeyError('gone')"], "crash", "KeyError: 'gone' (selector.py line 5)"),
     "timeout": (["import time", "time.sleep(99)"], "timeout", "it took longer than 3 s"),
     "oom": (["x = [np.ones(2**22) for _ in range(99)]", "return x"], "oom", "memory"),
-    "disk": (["np.save('/tmp/x.npy', np.ones(2**20))"], "crash", "OSError: 1048576 requested"),
+    "disk": (
+        ["from tempfile import gettempdir", "np.save(gettempdir() + '/x.npy', np.ones(2**20))"],
+        "crash", "OSError: 1048576 requested",
+    ),
     "outside": (["return np.arange(size) - 1"], "invalid", "from -1 to"),
     "short": (["return np.arange(size - 1)"], "invalid", "has the shape 119; expected 120"),
     "twice": (["return np.zeros(size, int)"], "invalid", "120 numbers that are not unique"),
@@ -305,9 +308,8 @@ TWO_FACED = [
 ]
 
 
-@pytest.mark.parametrize(
-    "programs", [FEW, pytest.param([*PROGRAMS], marks=pytest.mark.slow)], ids=["few", "all"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("programs", [FEW, [*PROGRAMS]], ids=["few", "all"])
 def test_hostile_selectors_disturb_nobody(place, monkeypatch, programs):
     monkeypatch.setattr(selecting, "START", 8)
     monkeypatch.setattr(selecting, "MEMORY", 2**29)
