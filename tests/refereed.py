@@ -1,6 +1,7 @@
 """What the tests of the referee share: a small track, its runs in this process, submissions."""
 
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -41,8 +42,12 @@ def in_this_process(runs, terms):
 
 @contextmanager
 def no_workers():
-    """Have runs carried out here: a process that imports torch takes seconds to start."""
-    with pytest.MonkeyPatch.context() as patch:
+    """Have runs carried out here: a process that imports torch takes seconds to start.
+
+    The cache is one of its own: signals that other tests recorded would be shown to selectors.
+    """
+    with TemporaryDirectory() as cache, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOTTERYBENCH_CACHE", cache)
         patch.setitem(executor._things, "local", in_this_process)
         yield
 

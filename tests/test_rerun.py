@@ -284,13 +284,15 @@ def test_a_selector_that_fails(place, quick, monkeypatch, case):
 HOSTILE = Path(__file__).parent / "hostile"
 # What becomes of each; `ok`: it did what it tries, in vain, and then selected as it should.
 PROGRAMS = {
-    "exhaust_memory": "oom", "fill_disk": "crash", "forge_end": "ok", "fork_bomb": "timeout",
+    "exhaust_memory": "oom", "fill_disk": "crash", "forge_end": "ok", "fork_bomb": "crash",
     "leave_daemon": "ok", "link_input": "ok", "lying_header": "invalid", "odd_names": "invalid",
     "out_of_range": "invalid", "pickle_as_array": "invalid", "read_labels": "invalid",
     "read_results": "ok", "sleep_forever": "timeout", "symlink_to_labels": "invalid",
     "take_over_init": "crash", "too_many_positions": "invalid",
 }  # fmt: skip
 FEW = ["out_of_range", "read_labels"]
+# A machine with other work may be slower to fork than the clock is.
+OR_LATE = ("fork_bomb", "take_over_init")
 # Honest on digits, where the seed is known; then the program, with the attack that it is told of.
 TWO_FACED = [
     "if rng.bit_generator.state['state'] in [",
@@ -338,7 +340,8 @@ def test_hostile_selectors_disturb_nobody(place, monkeypatch, programs):
     for program in programs:
         found = done[program.replace("_", "-")]
         assert found.problems == [], "it is caught on digits already"
-        assert found.status == PROGRAMS[program], (program, found.reason)
+        allowed = {PROGRAMS[program], *(["timeout"] if program in OR_LATE else [])}
+        assert found.status in allowed, (program, found.reason)
         assert found.state == ("verified" if found.status == "ok" else "rejected")
         assert bool(found.results) == (found.status == "ok") and found.reason.isprintable()
     assert {one.pid for one in psutil.Process().children(recursive=True)} <= before
